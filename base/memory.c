@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "fault.h"
+
+/* The size of a huge page on x86-64; smaller blocks would waste more than they gain. */
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* The address goes out by memcpy: *out is a pointer of the caller's own type. */
+static enum status allocate(const char *what, int64_t count, size_t size, size_t alignment, void *out)
+{
+    size_t bytes;
+    void *block = NULL;
+    memcpy(out, &block, sizeof block);
+    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
+        bytes > SIZE_MAX - alignment)
+        return status_raise(QO_NO_MEMORY, "%s: %lld times %zu bytes is more than memory can be", what,
+                            (long long)count, size);
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    if (!fault_here())
+        block = aligned_alloc(alignment, rounded ? rounded : alignment);
+    if (!block)
+        return status_raise(QO_NO_MEMORY,
+                            "%s: no memory for %.1f MiB; use more ranks or nodes, or ask for more memory",
+                            what, (double)bytes / (1 << 20));
+    memcpy(out, &block, sizeof block);
+    return QO_OK;
+}
+
+static void *address_in(const void *out)
+{
+    void *block;
+    memcpy(&block, out, sizeof block);
+    return block;
+}
+
+enum status memory_alloc(const char *what, int64_t count, size_t size, void *out)
+{
+    enum status status = allocate(what, count, size, QO_ALIGNMENT, out);
+    if (status == QO_OK)
+        memset(address_in(out), 0, (size_t)count * size);
+    return status;
+}
+
+enum status memory_alloc_large(const char *what, int64_t count, size_t size, void *out)
+{
+    bool huge = count > 0 && (size_t)count >= HUGE_PAGE / (size ? size : 1);
+    enum status status = allocate(what, count, size, huge ? HUGE_PAGE : QO_ALIGNMENT, out);
+    if (status == QO_OK && huge) /* advice: a refusal costs speed only */
+        (void)madvise(address_in(out), (size_t)count * size, MADV_HUGEPAGE);
+    return status;
+}
+
+void memory_free(void *block)
+{
+    free(block);
+}
+
+enum status memory_copy_text(const char *text, char **out)
+{
+    size_t length = strlen(text) + 1;
+    enum status status = memory_alloc("text", (int64_t)length, 1, out);
+    if (status == QO_OK)
+        memcpy(*out, text, length);
+    return status;
+}
+
+int64_t memory_peak(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}

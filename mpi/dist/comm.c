@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "comm_mpi.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* MPI counts are int: at most this many bytes a call. */
+#define MAX_CALL ((int64_t)1 << 30)
+
+void comm_open(struct comm *comm, int *argc, char ***argv)
+{
+    int started, provided;
+    MPI_Initialized(&started);
+    if (!started)
+        MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    MPI_Comm_rank(comm_mpi(comm), &comm->rank);
+    MPI_Comm_size(comm_mpi(comm), &comm->size);
+
+    MPI_Comm node;
+    MPI_Comm_split_type(comm_mpi(comm), MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    MPI_Comm_rank(node, &comm->node_rank);
+    MPI_Comm_size(node, &comm->node_size);
+    MPI_Comm_free(&node);
+    int first = comm->node_rank == 0;
+    MPI_Allreduce(&first, &comm->num_nodes, 1, MPI_INT, MPI_SUM, comm_mpi(comm));
+}
+
+void comm_close(struct comm *comm)
+{
+    int ended;
+    MPI_Finalized(&ended);
+    if (!ended)
+        MPI_Finalize();
+    *comm = (struct comm){0};
+}
+
+enum status comm_agree(const struct comm *comm, enum status status)
+{
+    /* The lowest failing rank is the largest size - rank. */
+    int mine = status == QO_OK ? 0 : comm->size - comm->rank, worst;
+    MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, comm_mpi(comm));
+    if (worst == 0)
+        return QO_OK;
+    struct {
+        enum status status;
+        char text[8192];
+    } failure = {.status = status};
+    int speaker = comm->size - worst;
+    if (comm->rank == speaker)
+        strncpy(failure.text, status_text(), sizeof failure.text - 1);
+    MPI_Bcast(&failure, (int)sizeof failure, MPI_BYTE, speaker, comm_mpi(comm));
+    return status_raise(failure.status, "%s", failure.text);
+}
+
+void comm_broadcast(const struct comm *comm, void *data, int64_t n)
+{
+    for (int64_t done = 0; done < n; done += MAX_CALL) {
+        int64_t part = n - done < MAX_CALL ? n - done : MAX_CALL;
+        MPI_Bcast((char *)data + done, (int)part, MPI_BYTE, 0, comm_mpi(comm));
+    }
+}
+
+void comm_wait_all(const struct comm *comm)
+{
+    MPI_Barrier(comm_mpi(comm));
+}
+
+void comm_gather_text(const struct comm *comm, const char *text, int n, char *all)
+{
+    char mine[1024] = "";
+    strncpy(mine, text, (size_t)(n < (int)sizeof mine ? n : (int)sizeof mine) - 1);
+    MPI_Gather(mine, n, MPI_CHAR, all, n, MPI_CHAR, 0, comm_mpi(comm));
+}
+
+_Noreturn void comm_abort(const struct comm *comm, enum status status)
+{
+    MPI_Abort(comm_mpi(comm), (int)status);
+    __builtin_unreachable();
+}
+
+const char *comm_library(void)
+{
+    static char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length;
+    MPI_Get_library_version(text, &length);
+    text[strcspn(text, ",\n")] = '\0';
+    return text;
+}

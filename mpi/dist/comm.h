@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_DIST_COMM_H
+#define QO_DIST_COMM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "status.h"
+
+/*
+ * The ranks, and how they stay together. A collective function of this program returns the same status
+ * on every rank, always: whoever fails takes part until the next comm_agree, where all get the
+ * first error. MPI itself shows in comm_mpi.h only.
+ */
+struct comm {
+    int rank, size;
+    int node_rank, node_size; /* among the ranks that share this rank's memory */
+    int num_nodes;
+};
+
+/* Collective. Starts MPI (if nobody has) and fills comm. Ends the program where MPI does. */
+void comm_open(struct comm *comm, int *argc, char ***argv);
+
+/* Collective. Ends MPI. Nothing may be communicated afterwards. */
+void comm_close(struct comm *comm);
+
+/*
+ * Collective. Every rank brings its own status; all leave with the status of the lowest rank that failed
+ * and its text in status_text(), or QO_OK. One small allreduce where all is well.
+ */
+QO_MUST_USE enum status comm_agree(const struct comm *comm, enum status status);
+
+/*
+ * Collective. Copies the bytes data[n] from rank 0 to all; n is the same on all ranks and may pass 2 GiB.
+ */
+void comm_broadcast(const struct comm *comm, void *data, int64_t n);
+
+/* Collective. Waits for all ranks; for phases that must begin together, never for correctness. */
+void comm_wait_all(const struct comm *comm);
+
+/*
+ * Collective. Gathers a text of at most n - 1 bytes from each rank: rank 0 gets all[size * n], each text
+ * zero-terminated at a multiple of n; elsewhere `all` may be NULL.
+ */
+void comm_gather_text(const struct comm *comm, const char *text, int n, char *all);
+
+/* Local. Ends all ranks at once, where agreement is impossible. Does not return. */
+_Noreturn void comm_abort(const struct comm *comm, enum status status);
+
+/* Pure. The MPI library's name and version, one line. */
+const char *comm_library(void);
+
+#endif

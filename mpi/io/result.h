@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_IO_RESULT_H
+#define QO_IO_RESULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "solver.h"
+
+/* What is known of a vector and of each result: the attributes of the result file, of results.json and of
+ * the table. Figures of merit are over all elements of the vector (DESIGN: "Figures of merit"). */
+
+struct vector_stats {
+    int64_t nonfinite_count;
+    int64_t fill_count;
+    double min, max, mean, std; /* NaN where no element is finite */
+    double norm;                /* sqrt of the sum of squares */
+    int plot_bins;
+    double plot_edges[HISTOGRAM_PLOT_BINS + 1];
+    uint64_t plot_counts[HISTOGRAM_PLOT_BINS];
+};
+
+struct result {
+    const char *approach; /* "uniform", "non-uniform", "easyquant" */
+    int num_bits;
+    const char *solver;
+    double threshold; /* of --threshold, whatever the approach */
+    struct solution solution;
+    double mse, rmse, l2_norm, relative_error, sqnr_db, max_abs_error;
+    int64_t outlier_count;
+    double bits_per_value, compression_ratio;
+    double optimality_gap;
+    double solve_seconds, encode_seconds;
+    uint64_t digest; /* of codes, levels and outliers: the same for any number of ranks */
+};
+
+#endif
