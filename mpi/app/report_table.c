@@ -1,1 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "log.h"
+#include "report.h"
+
+#define MIB 1048576.0
+
+/* "inf" and "nan" as they are, a decibel figure with two decimals else. */
+static void format_db(double db, char text[16])
+{
+    if (isfinite(db))
+        snprintf(text, 16, "%.2f", db);
+    else
+        snprintf(text, 16, "%s", isnan(db) ? "-" : "exact");
+}
+
+static void print_result(const char *name, int width, const struct result *result)
+{
+    char db[16];
+    format_db(result->sqnr_db, db);
+    printf("%-*s  %-11s %4d  %13.7e %13.7e %8s %13.7e %11lld %9.4f %9.4f\n", width, name,
+           result->approach, result->num_bits, result->l2_norm, result->rmse, db,
+           result->max_abs_error, (long long)result->outlier_count, result->bits_per_value,
+           result->solve_seconds + result->encode_seconds);
+}
+
+void report_results(const struct report *report)
+{
+    int width = 6;
+    for (int i = 0; i < report->num_vectors; i++) {
+        int length = (int)strlen(report->vectors[i].info->name);
+        width = length > width ? length : width;
+    }
+    printf("%-*s  %-11s %4s  %13s %13s %8s %13s %11s %9s %9s\n", width, "vector", "approach", "bits",
+           "l2_norm", "rmse", "sqnr_db", "max_error", "outliers", "bits/val", "seconds");
+    for (int i = 0; i < report->num_vectors; i++) {
+        const struct report_vector *vector = &report->vectors[i];
+        for (int r = 0; r < vector->num_results; r++)
+            print_result(vector->info->name, width, &vector->results[r]);
+    }
+    fflush(stdout);
+}
+
+void report_times(const struct report *report)
+{
+    log_info("%-12s %10s %10s %10s  %s", "phase", "min s", "mean s", "max s", "at rank");
+    for (int p = 0; p < NUM_PHASES; p++)
+        log_info("%-12s %10.4f %10.4f %10.4f  %d", phase_name((enum phase)p), report->phases[p].min,
+                 report->phases[p].mean, report->phases[p].max, report->phases[p].max_rank);
+    log_info("peak memory  %8.1f %10.1f %10.1f  %d (MiB)", report->peak_memory.min / MIB,
+             report->peak_memory.mean / MIB, report->peak_memory.max / MIB,
+             report->peak_memory.max_rank);
+}

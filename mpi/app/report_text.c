@@ -1,1 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "report.h"
+
+/* A name of word characters only, as the exercise's analysis script matches it. */
+static void print_word(FILE *file, const char *name)
+{
+    for (const char *c = name; *c; c++)
+        fputc(isalnum((unsigned char)*c) ? *c : '_', file);
+}
+
+/* The heading of an approach there. */
+static const char *heading(const char *approach)
+{
+    return strcmp(approach, "uniform") == 0       ? "Uniform"
+           : strcmp(approach, "non-uniform") == 0 ? "Non-Uniform"
+                                                  : "Easyquant";
+}
+
+/* The shortest decimal that reads back as the same double, as Python's repr gives. */
+static void print_repr(FILE *file, double x)
+{
+    char text[32];
+    for (int digits = 1; digits <= 17; digits++) {
+        double back;
+        snprintf(text, sizeof text, "%.*g", digits, x);
+        if (sscanf(text, "%lf", &back) == 1 && back == x)
+            break;
+    }
+    if (!strpbrk(text, ".en")) /* not 1e-05, inf or nan: Python writes 0.0 */
+        strcat(text, ".0");
+    fputs(text, file);
+}
+
+/* One block: the results of a vector at one bit width. */
+static void print_block(FILE *file, const struct report *report, const struct report_vector *vector,
+                        int bits)
+{
+    bool several = report->comm->size > 1 || report->engine->threads > 1;
+    fputs("Vector Size: ", file);
+    print_word(file, vector->info->name);
+    fprintf(file, "___multiprocess: %s__device: cpu\n", several ? "True" : "False");
+    for (int r = 0; r < vector->num_results; r++) {
+        const struct result *result = &vector->results[r];
+        if (result->num_bits != bits)
+            continue;
+        fprintf(file, "%s Quantization:\nL2 Norm: ", heading(result->approach));
+        print_repr(file, result->l2_norm);
+        fprintf(file, "\nLatency: %.4f seconds\n\n", result->solve_seconds + result->encode_seconds);
+    }
+    fputs("--------------------------------------------------\n\n\n", file);
+}
+
+enum status report_write_text(const struct report *report)
+{
+    char path[4096 + 16];
+    snprintf(path, sizeof path, "%s/results.txt", report->options->save_dir);
+    FILE *file = fopen(path, "a");
+    if (!file)
+        return status_raise(QO_CANT_CREATE, "%s: cannot be opened: %s; choose another --save_dir", path,
+                            strerror(errno));
+    for (int i = 0; i < report->num_vectors; i++)
+        for (int bits = 1; bits <= 8; bits++)
+            if (report->options->bits[bits])
+                print_block(file, report, &report->vectors[i], bits);
+    bool failed = ferror(file) != 0;
+    failed |= fclose(file) != 0;
+    return failed ? status_raise(QO_IO, "%s: could not be written: %s; is the disk full?", path,
+                                 strerror(errno))
+                  : QO_OK;
+}

@@ -1,1 +1,153 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "run.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "log.h"
+#include "memory.h"
+#include "quantize.h"
+#include "threads.h"
+#include "version.h"
+
+/* Local, rank 0. Makes a folder and those above it. */
+static enum status make_folder(const char *path)
+{
+    char part[4096];
+    size_t length = strlen(path);
+    if (length >= sizeof part)
+        return status_raise(QO_CANT_CREATE, "%s: the path is too long; choose another --save_dir", path);
+    for (size_t i = 1; i <= length; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0777) != 0 && errno != EEXIST)
+            return status_raise(QO_CANT_CREATE,
+                                "%s: cannot make the folder: %s; choose another --save_dir", part,
+                                strerror(errno));
+    }
+    return QO_OK;
+}
+
+/* Collective. Where results go: the folder, the log, the result file. */
+static enum status open_outputs(const struct report *report, struct result_file **file)
+{
+    enum status status = QO_OK;
+    const struct options *options = report->options;
+    if (report->comm->rank == 0) {
+        char log_path[4096 + sizeof "/logs.txt"];
+        QO_TRY(make_folder(options->save_dir));
+        snprintf(log_path, sizeof log_path, "%s/logs.txt", options->save_dir);
+        QO_TRY(log_open_file(log_path));
+    }
+done:
+    if ((status = comm_agree(report->comm, status)) != QO_OK || !report->output)
+        return status;
+    struct file_header header = {
+        .version = QO_VERSION,
+        .created = report->created,
+        .command_line = report->command_line,
+        .options = report->yaml,
+        .device = "cpu",
+        .source = report->input,
+        .ranks = report->comm->size,
+        .threads_per_rank = report->engine->threads,
+    };
+    return result_file_create(report->comm, report->output, &header, file);
+}
+
+/* Collective. The trips of all vectors; then the one message for those that must not be quantized. */
+static enum status quantize_all(struct job *job, struct report *report)
+{
+    enum status status = QO_OK;
+    for (int i = 0; i < report->num_vectors; i++)
+        QO_TRY(quantize_vector(job, i, &report->vectors[i]));
+    progress_end(&job->progress);
+    QO_CHECK(job->num_bad == 0, QO_DATA,
+             "%s; clean the data, or keep such elements exactly with --nonfinite keep", job->bad);
+done:
+    return status;
+}
+
+/* Collective. The reports of a finished run. */
+static enum status write_reports(struct report *report, struct timer *timer)
+{
+    enum status status = QO_OK;
+    double peak = (double)memory_peak();
+    timer_spread(timer, report->comm, report->phases);
+    reduce_spread(report->comm, &peak, 1, &report->peak_memory);
+    if (report->comm->rank == 0) {
+        report_results(report);
+        report_times(report);
+        QO_TRY(report_write_text(report));
+        QO_TRY(report_write_json(report));
+        QO_TRY(log_close_file());
+    }
+done:
+    return comm_agree(report->comm, status);
+}
+
+/* Collective. The backend for this rank; --device auto takes the CPU in a build without CUDA. */
+static enum status open_engine(const struct options *options, const struct comm *comm,
+                               struct engine *engine)
+{
+    enum backend backend = options->device == DEVICE_CUDA ? BACKEND_CUDA : BACKEND_CPU;
+    int threads = options->threads > 0 ? options->threads : threads_auto(comm);
+    return comm_agree(comm, engine_open(engine, backend, threads));
+}
+
+/* What the options ask the source for. */
+static struct source_request request_of(const struct options *options)
+{
+    struct source_request request = {
+        .inputs = options->inputs,
+        .num_inputs = options->num_inputs,
+        .builtin = options->vector_size,
+        .generate = options->generate,
+        .seed = options->seed,
+        .has_type = options->has_dtype,
+        .type = options->dtype,
+        .num_dims = options->num_dims,
+        .include = options->include,
+        .exclude = options->exclude,
+        .ignore_fills = options->ignore_fills,
+    };
+    memcpy(request.shape, options->shape, sizeof request.shape);
+    return request;
+}
+
+enum status run_quantize(const struct options *options, const struct comm *comm, struct timer *timer,
+                         int argc, char **argv)
+{
+    enum status status;
+    struct source *source = NULL;
+    struct engine engine = {0};
+    struct report report = {0};
+    struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &engine};
+    struct source_request request = request_of(options);
+    QO_TRY(open_engine(options, comm, &engine));
+    QO_TRY(source_open(comm, &request, &source));
+    job.source = source;
+    QO_TRY(report_init(&report, options, comm, &engine, source, argc, argv));
+    report_start(&report);
+    if (options->dry_run) {
+        report_plan(&report);
+        goto done;
+    }
+    QO_TRY(open_outputs(&report, &job.file));
+    progress_init(&job.progress, options);
+    QO_TRY(quantize_all(&job, &report));
+    timer_switch(timer, PHASE_WRITE);
+    if (job.file)
+        QO_TRY(result_file_publish(job.file));
+    job.file = NULL;
+    QO_TRY(write_reports(&report, timer));
+done:
+    result_file_abandon(job.file);
+    report_clear(&report);
+    source_close(source);
+    engine_close(&engine);
+    return status;
+}

@@ -1,1 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "timer.h"
+
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+const char *phase_name(enum phase phase)
+{
+    static const char *const names[NUM_PHASES] = {"startup", "read",  "measure",     "solve",
+                                                  "encode",  "write", "communicate", "total"};
+    return names[phase];
+}
+
+void timer_start(struct timer *timer)
+{
+    *timer = (struct timer){.phase = PHASE_STARTUP};
+    timer->begun = timer->switched = now();
+}
+
+double timer_switch(struct timer *timer, enum phase phase)
+{
+    double time = now(), seconds = time - timer->switched;
+    timer->seconds[timer->phase] += seconds;
+    timer->phase = phase;
+    timer->switched = time;
+    return seconds;
+}
+
+void timer_spread(struct timer *timer, const struct comm *comm, struct spread spread[NUM_PHASES])
+{
+    timer_switch(timer, timer->phase);
+    timer->seconds[PHASE_COMMUNICATE] = reduce_seconds();
+    timer->seconds[PHASE_TOTAL] = timer->switched - timer->begun;
+    reduce_spread(comm, timer->seconds, NUM_PHASES, spread);
+}

@@ -72,6 +72,20 @@ void comm_gather_text(const struct comm *comm, const char *text, int n, char *al
     MPI_Gather(mine, n, MPI_CHAR, all, n, MPI_CHAR, 0, comm_mpi(comm));
 }
 
+int comm_count_equal(const struct comm *comm, uint64_t key)
+{
+    MPI_Comm node;
+    int count = 0;
+    MPI_Comm_split_type(comm_mpi(comm), MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    for (int i = 0; i < comm->node_size; i++) {
+        uint64_t other = key;
+        MPI_Bcast(&other, 1, MPI_UINT64_T, i, node);
+        count += other == key;
+    }
+    MPI_Comm_free(&node);
+    return count;
+}
+
 _Noreturn void comm_abort(const struct comm *comm, enum status status)
 {
     MPI_Abort(comm_mpi(comm), (int)status);

@@ -44,6 +44,9 @@ void comm_wait_all(const struct comm *comm);
  */
 void comm_gather_text(const struct comm *comm, const char *text, int n, char *all);
 
+/* Collective. How many ranks of this rank's node, itself included, bring the same key. */
+int comm_count_equal(const struct comm *comm, uint64_t key);
+
 /* Local. Ends all ranks at once, where agreement is impossible. Does not return. */
 _Noreturn void comm_abort(const struct comm *comm, enum status status);
 

@@ -16,8 +16,8 @@ struct vector_stats {
     double min, max, mean, std; /* NaN where no element is finite */
     double norm;                /* sqrt of the sum of squares */
     int plot_bins;
-    double plot_edges[HISTOGRAM_PLOT_BINS + 1];
-    uint64_t plot_counts[HISTOGRAM_PLOT_BINS];
+    double *plot_edges;    /* [plot_bins + 1]; the caller's, as the counts */
+    uint64_t *plot_counts; /* [plot_bins] */
 };
 
 struct result {

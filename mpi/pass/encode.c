@@ -1,1 +1,115 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "encode.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "memory.h"
+#include "reduce.h"
+
+/* Outliers on their way to the file, at a time: 4 MiB of indices and float64 values. */
+#define OUTLIERS_AT_A_TIME (1 << 18)
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Bits of a double >= 0: they compare as integers do. */
+static int64_t bits_of(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static double from_bits(int64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+enum status encode_vector(const struct walk *walk, const struct level_table *table, uint8_t *codes,
+                          struct encoding *encoding)
+{
+    struct encode_totals totals = {0};
+    double start = now();
+    enum status status =
+        walk->engine->kernels->encode(walk->engine, &walk->tile, table, codes, &totals);
+    if ((status = comm_agree(walk->comm, status)) != QO_OK)
+        return status;
+    double seconds = now() - start;
+
+    int64_t bytes = (walk->tile.n * table->bits + 7) / 8;
+    struct {
+        int64_t outliers, digest;
+        struct exact_sum error;
+    } sums = {.outliers = totals.num_outliers};
+    sums.digest = (int64_t)result_digest_codes(codes, walk->tile.first / 8 * table->bits, bytes,
+                                               (int64_t)QO_BLOCK / 8 * table->bits);
+    exact_sum_carry(&totals.error);
+    sums.error = totals.error;
+    int64_t maxima[2] = {bits_of(totals.max_error), bits_of(seconds)};
+    reduce_sum(walk->comm, (int64_t *)&sums, (int64_t)(sizeof sums / sizeof(int64_t)));
+    reduce_max(walk->comm, maxima, 2);
+    *encoding = (struct encoding){
+        .error = exact_sum_round(&sums.error),
+        .max_error = from_bits(maxima[0]),
+        .num_outliers = sums.outliers,
+        .digest = (uint64_t)sums.digest,
+        .seconds = from_bits(maxima[1]),
+        .my_outliers = totals.num_outliers,
+        .outliers_before = reduce_sum_before(walk->comm, totals.num_outliers),
+    };
+    return QO_OK;
+}
+
+/* Collective. Lists and writes this rank's outliers, part by part; all ranks make `rounds` calls. */
+static enum status write_rounds(const struct walk *walk, const struct level_table *table,
+                                const struct encoding *encoding, struct result_file *file,
+                                int64_t rounds, struct outlier_list *list, uint64_t *digest)
+{
+    int64_t position = 0, written = encoding->outliers_before;
+    for (int64_t round = 0; round < rounds; round++) {
+        list->count = 0;
+        enum status status = walk->engine->kernels->collect(walk->engine, &walk->tile, table,
+                                                            &position, list);
+        if ((status = comm_agree(walk->comm, status)) != QO_OK)
+            return status;
+        *digest += result_digest_outliers(walk->info->type, list->index, list->value, list->count);
+        if (file)
+            status = result_file_write_outliers(file, list->index, list->value, written, list->count);
+        if (status != QO_OK)
+            return status;
+        written += list->count;
+    }
+    return QO_OK;
+}
+
+enum status encode_outliers(const struct walk *walk, const struct level_table *table,
+                            const struct encoding *encoding, struct result_file *file, uint64_t *digest)
+{
+    enum status status;
+    if (encoding->num_outliers == 0)
+        return QO_OK;
+    int64_t rounds = (encoding->my_outliers + OUTLIERS_AT_A_TIME - 1) / OUTLIERS_AT_A_TIME;
+    reduce_max(walk->comm, &rounds, 1);
+    struct outlier_list list = {.capacity = OUTLIERS_AT_A_TIME};
+    QO_TRY(memory_alloc("outlier indices", list.capacity, sizeof *list.index, &list.index));
+    QO_TRY(memory_alloc("outliers", list.capacity, element_size(walk->info->type), &list.value));
+done:
+    status = comm_agree(walk->comm, status);
+    uint64_t mine = 0;
+    if (status == QO_OK)
+        status = write_rounds(walk, table, encoding, file, rounds, &list, &mine);
+    if (status == QO_OK) {
+        reduce_sum(walk->comm, (int64_t *)&mine, 1);
+        *digest += mine;
+    }
+    memory_free(list.index);
+    memory_free(list.value);
+    return status;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "memory.h"
+#include "result_file.h"
+#include "shard.h"
+#include "version.h"
+
+/* What a rank needs beside its shard and codes: libraries, histogram and buffers. */
+#define OVERHEAD_BYTES ((int64_t)64 << 20)
+
+/* Local. Joins words[n] with spaces, on top of a first one that may be NULL. */
+static enum status join(const char *first, const char *const *words, int n, char **text)
+{
+    size_t length = 1, used = 0;
+    if (first)
+        length += strlen(first) + 1;
+    for (int i = 0; i < n; i++)
+        length += strlen(words[i]) + 1;
+    enum status status = memory_alloc("text", (int64_t)length, 1, text);
+    if (status != QO_OK)
+        return status;
+    if (first)
+        used += (size_t)snprintf(*text, length, "%s", first);
+    for (int i = 0; i < n; i++)
+        used += (size_t)snprintf(*text + used, length - used, "%s%s", used ? " " : "", words[i]);
+    return QO_OK;
+}
+
+/* Local. The inputs in one line. */
+static enum status describe_input(const struct options *options, char **text)
+{
+    if (options->num_inputs > 0)
+        return join(NULL, options->inputs, options->num_inputs, text);
+    return memory_copy_text(options->generate ? options->generate : options->vector_size, text);
+}
+
+/* Local. The result file's path; NULL with --output none. */
+static enum status name_output(const struct options *options, char **path)
+{
+    if (options->no_output)
+        return QO_OK;
+    if (options->output)
+        return memory_copy_text(options->output, path);
+    size_t length = strlen(options->save_dir) + sizeof "/quantized.h5";
+    enum status status = memory_alloc("path", (int64_t)length, 1, path);
+    if (status == QO_OK)
+        snprintf(*path, length, "%s/quantized.h5", options->save_dir);
+    return status;
+}
+
+enum status report_init(struct report *report, const struct options *options, const struct comm *comm,
+                        const struct engine *engine, const struct source *source, int argc, char **argv)
+{
+    enum status status;
+    char host[HOST_NAME_BYTES] = "";
+    *report = (struct report){.options = options, .comm = comm, .engine = engine, .source = source};
+    report->num_vectors = source_count(source);
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(report->created, sizeof report->created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    QO_TRY(options_to_yaml(options, &report->yaml));
+    QO_TRY(join(NULL, (const char *const *)argv, argc, &report->command_line));
+    QO_TRY(describe_input(options, &report->input));
+    QO_TRY(name_output(options, &report->output));
+    QO_TRY(memory_alloc("list of vectors", report->num_vectors, sizeof *report->vectors,
+                        &report->vectors));
+    for (int i = 0; i < report->num_vectors; i++)
+        report->vectors[i].info = source_vector(source, i);
+    if (comm->rank == 0)
+        QO_TRY(memory_alloc("host names", comm->size, HOST_NAME_BYTES, &report->hosts));
+done:
+    if ((status = comm_agree(comm, status)) != QO_OK)
+        return status;
+    gethostname(host, sizeof host - 1);
+    comm_gather_text(comm, host, HOST_NAME_BYTES, report->hosts);
+    comm_broadcast(comm, report->created, sizeof report->created);
+    return QO_OK;
+}
+
+void report_clear(struct report *report)
+{
+    for (int i = 0; report->vectors && i < report->num_vectors; i++) {
+        for (int r = 0; r < report->vectors[i].num_results; r++)
+            solution_clear(&report->vectors[i].results[r].solution);
+        memory_free(report->vectors[i].results);
+    }
+    memory_free(report->vectors);
+    memory_free(report->yaml);
+    memory_free(report->command_line);
+    memory_free(report->input);
+    memory_free(report->output);
+    memory_free(report->hosts);
+    *report = (struct report){0};
+}
+
+static int count_results(const struct options *options, int bits)
+{
+    int count = 0;
+    for (int a = 0; a < NUM_APPROACHES; a++)
+        count += options->bits[bits] && options->approach[a];
+    return count;
+}
+
+int64_t report_output_bytes(const struct report *report)
+{
+    int64_t bytes = 0;
+    for (int i = 0; report->output && i < report->num_vectors; i++)
+        for (int b = 1; b <= 8; b++)
+            bytes += count_results(report->options, b) *
+                     ((report->vectors[i].info->n * b + 7) / 8 + ((int64_t)8 << b));
+    return bytes;
+}
+
+int64_t report_memory_bytes(const struct report *report)
+{
+    int64_t most = 0;
+    int bits = 8;
+    while (bits > 1 && !report->options->bits[bits])
+        bits--;
+    for (int i = 0; i < report->num_vectors; i++) {
+        const struct vector_info *info = report->vectors[i].info;
+        int64_t n = shard_largest(info->n, report->comm->size);
+        int64_t bytes = n * (int64_t)element_size(info->type) + (n * bits + 7) / 8;
+        if (bytes > most)
+            most = bytes;
+    }
+    return most + OVERHEAD_BYTES;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_APP_REPORT_H
+#define QO_APP_REPORT_H
+
+#include <stdio.h>
+
+#include "comm.h"
+#include "kernels.h"
+#include "options.h"
+#include "result.h"
+#include "source.h"
+#include "timer.h"
+
+/* What a run tells: filled while it goes on, written at its end by rank 0. */
+
+/* A vector and its results. */
+struct report_vector {
+    const struct vector_info *info;
+    struct vector_stats stats;
+    int num_results;
+    struct result *results; /* [num_results] */
+};
+
+struct report {
+    const struct options *options;
+    const struct comm *comm;
+    const struct engine *engine;
+    const struct source *source;
+    char *yaml;         /* options that repeat the run */
+    char *command_line;
+    char *hosts;        /* rank 0: a name of HOST_NAME_BYTES a rank */
+    char created[32];   /* ISO 8601, UTC */
+    char *input;        /* the inputs in one line */
+    char *output;       /* the result file, or NULL */
+    int num_vectors;
+    struct report_vector *vectors; /* [num_vectors] */
+    struct spread phases[NUM_PHASES];
+    struct spread peak_memory; /* bytes */
+};
+
+#define HOST_NAME_BYTES 64
+
+/* Collective. Fills all that is known before the vectors are; vectors[] is allocated. To be cleared after a
+ * failure too. */
+QO_MUST_USE enum status report_init(struct report *report, const struct options *options,
+                                    const struct comm *comm, const struct engine *engine,
+                                    const struct source *source, int argc, char **argv);
+
+/* Local. Frees; a zeroed or cleared report may be cleared again. */
+void report_clear(struct report *report);
+
+/* Local. "quantopt_mpi 0.1.0", and below it compiler, MPI, HDF5 and SIMD level, a line each. */
+void report_version(FILE *out);
+
+/* Local, rank 0. The start-up block in the log: versions, ranks, hosts, threads, input, plan. */
+void report_start(const struct report *report);
+
+/* Local, rank 0. What a run would do, on stdout: vectors, shards, memory a rank, output bytes. */
+void report_plan(const struct report *report);
+
+/* Pure. Bytes of the result file but for outliers and HDF5's own, and of the largest rank's memory. */
+int64_t report_output_bytes(const struct report *report);
+int64_t report_memory_bytes(const struct report *report);
+
+/* Local, rank 0. The table of results on stdout; the tables of times and memory in the log. */
+void report_results(const struct report *report);
+void report_times(const struct report *report);
+
+/* Local, rank 0. Appends to results.txt in save_dir, in the layout of the exercise. QO_IO, QO_CANT_CREATE. */
+QO_MUST_USE enum status report_write_text(const struct report *report);
+
+/* Local, rank 0. Writes results.json in save_dir. QO_IO, QO_CANT_CREATE. */
+QO_MUST_USE enum status report_write_json(const struct report *report);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_APP_RUN_H
+#define QO_APP_RUN_H
+
+#include "comm.h"
+#include "options.h"
+#include "timer.h"
+
+/*
+ * Collective. The main job: each vector of the source is measured, solved, encoded and written; results are
+ * reported. The same status on every rank, its text in status_text().
+ */
+QO_MUST_USE enum status run_quantize(const struct options *options, const struct comm *comm,
+                                     struct timer *timer, int argc, char **argv);
+
+/* Collective. --restore: a result file back into vectors. The same status on every rank. */
+QO_MUST_USE enum status run_restore(const struct options *options, const struct comm *comm);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmocka_all.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "comm.h"
+#include "encode.h"
+#include "measure.h"
+#include "memory.h"
+#include "step.h"
+
+/* Two blocks and a bit, so that some of 8 ranks are empty and one block is not whole. */
+#define N (3 * QO_BLOCK + 77)
+
+static struct comm comm;
+static struct engine engine;
+
+/* A vector on all ranks whole, to compute the truth from, and as a walk over its shards. */
+struct subject {
+    struct source *source;
+    struct walk walk;
+    float *whole; /* [N] */
+    char path[64];
+};
+
+/* Collective. Opens values[N], written by rank 0 as a raw file. */
+static void subject_open(struct subject *subject, const float *values)
+{
+    *subject = (struct subject){0};
+    snprintf(subject->path, sizeof subject->path, "/tmp/quantopt_test_pass.XXXXXX");
+    if (comm.rank == 0) {
+        int fd = mkstemp(subject->path);
+        assert_true(fd >= 0);
+        assert_int_equal(write(fd, values, N * sizeof *values), N * sizeof *values);
+        close(fd);
+    }
+    comm_broadcast(&comm, subject->path, sizeof subject->path);
+    const char *inputs[] = {subject->path};
+    struct source_request request = {
+        .inputs = inputs, .num_inputs = 1, .has_type = true, .type = ELEMENT_F32, .num_dims = -1};
+    assert_int_equal(source_open(&comm, &request, &subject->source), QO_OK);
+    assert_int_equal(walk_open(&subject->walk, &comm, &engine, subject->source, 0), QO_OK);
+    subject->whole = malloc(N * sizeof *subject->whole);
+    assert_non_null(subject->whole);
+    assert_int_equal(source_read(subject->source, 0, 0, N, subject->whole), QO_OK);
+    assert_memory_equal(subject->whole, values, N * sizeof *values);
+}
+
+static void subject_close(struct subject *subject)
+{
+    free(subject->whole);
+    walk_close(&subject->walk);
+    source_close(subject->source);
+    comm_wait_all(&comm);
+    if (comm.rank == 0)
+        unlink(subject->path);
+}
+
+/* Seeded values, roughly Gaussian: the sum of four uniform ones. */
+static void draw(float *values)
+{
+    uint32_t state = 12345;
+    for (int i = 0; i < N; i++) {
+        double sum = 0;
+        for (int j = 0; j < 4; j++) {
+            state = state * 1664525u + 1013904223u;
+            sum += (double)(state >> 8) * 0x1p-24 - 0.5;
+        }
+        values[i] = (float)(3 * sum + 0.1);
+    }
+}
+
+static float values[N];
+
+static void test_moments_that_depend_on_the_ranks(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct measurement m;
+    draw(values);
+    subject_open(&subject, values);
+    assert_int_equal(measure_vector(&subject.walk, 3.0, &m), QO_OK);
+    /* The sums of these float32 values fit 64 bits of mantissa well enough to tell the nearest double. */
+    long double sum = 0, square = 0;
+    float min = INFINITY, max = -INFINITY;
+    for (int i = 0; i < N; i++) {
+        sum += (long double)values[i];
+        square += (long double)values[i] * (long double)values[i];
+        min = fminf(min, values[i]);
+        max = fmaxf(max, values[i]);
+    }
+    long double mean = sum / N, variance = square / N - mean * mean;
+    assert_true(m.moments.count == N && m.num_nonfinite == 0 && m.num_fill == 0);
+    assert_true(m.min == (double)min && m.max == (double)max);
+    assert_true(fabs(m.moments.mean - (double)mean) <= 0x1p-52 * fabs((double)mean));
+    assert_true(fabs(m.moments.std - sqrt((double)variance)) <= 0x1p-50);
+    assert_true(fabs(m.moments.norm - sqrt((double)square)) <= 0x1p-51 * m.moments.norm);
+    uint64_t counted = 0;
+    for (int64_t c = 0; c < m.histogram.map.num_cells; c++)
+        counted += m.histogram.cells[c].count;
+    assert_true(counted == N);
+    measurement_clear(&m);
+    subject_close(&subject);
+}
+
+static void test_rare_values_hidden_in_the_cells_of_others(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct measurement m;
+    /* Two values that differ in the last bit: the rare one is missed by almost any sample. */
+    for (int i = 0; i < N; i++)
+        values[i] = i % 2 ? 1.0f : -2.0f;
+    values[5] = nextafterf(1.0f, 2.0f);
+    values[N - 4] = 1.5f;
+    subject_open(&subject, values);
+    assert_int_equal(measure_vector(&subject.walk, 3.0, &m), QO_OK);
+    double found[8];
+    int count;
+    histogram_distinct(&m.histogram, -INFINITY, INFINITY, 8, found, &count);
+    assert_int_equal(count, 4);
+    assert_true(found[0] == -2.0 && found[1] == 1.0 && found[2] == (double)values[5] &&
+                found[3] == 1.5);
+    measurement_clear(&m);
+    subject_close(&subject);
+}
+
+static void test_nonfinite_elements_counted_at_the_wrong_place(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct measurement m;
+    draw(values);
+    values[QO_BLOCK + 3] = NAN;
+    values[N - 1] = -INFINITY;
+    subject_open(&subject, values);
+    assert_int_equal(measure_vector(&subject.walk, 3.0, &m), QO_OK);
+    assert_true(m.num_nonfinite == 2 && m.first_nonfinite == QO_BLOCK + 3);
+    assert_true(m.moments.count == N - 2 && isfinite(m.min) && isfinite(m.moments.std));
+    measurement_clear(&m);
+    subject_close(&subject);
+}
+
+static const double level[4] = {-1.5, -0.25, 0.5, 1.75};
+
+static int nearest(double x)
+{
+    int code = 0;
+    for (int i = 0; i < 3; i++)
+        code += x > 0.5 * level[i] + 0.5 * level[i + 1];
+    return code;
+}
+
+static bool is_kept(const struct keep *keep, double x)
+{
+    return x >= keep->lo && x <= keep->hi;
+}
+
+/* The squared error by the rule of blocks and lanes; blocks are few, so their sum is exact in long double. */
+static double true_error(const struct keep *keep)
+{
+    long double total = 0;
+    for (int begin = 0; begin < N; begin += QO_BLOCK) {
+        double lane[QO_LANES] = {0};
+        for (int i = begin; i < begin + QO_BLOCK && i < N; i++) {
+            double e = (double)values[i] - level[nearest((double)values[i])];
+            if (is_kept(keep, (double)values[i]))
+                lane[i % QO_LANES] += e * e;
+        }
+        for (int width = QO_LANES / 2; width; width /= 2)
+            for (int i = 0; i < width; i++)
+                lane[i] += lane[i + width];
+        total += (long double)lane[0];
+    }
+    return (double)total;
+}
+
+static void test_a_step_that_depends_on_the_ranks(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct level_sums sums;
+    draw(values);
+    subject_open(&subject, values);
+    struct step_context step = {.walk = &subject.walk,
+                                .keep = {.lo = -2.0, .hi = 2.0},
+                                .min = -2.0,
+                                .max = 2.0,
+                                .bits = 2};
+    assert_int_equal(step_assign(&step, level, 4, &sums), QO_OK);
+    int64_t count[4] = {0};
+    long double sum[4] = {0};
+    for (int i = 0; i < N; i++) {
+        int code = nearest((double)values[i]);
+        if (is_kept(&step.keep, (double)values[i])) {
+            count[code]++;
+            sum[code] += (long double)values[i];
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        assert_true(sums.count[i] == count[i]);
+        /* Residuals are rounded at 2^-46 of a cell; so close must their mean be. */
+        assert_true(fabs(sums.mean[i] - (double)(sum[i] / count[i])) < 0x1p-44);
+    }
+    assert_true(sums.error == true_error(&step.keep));
+    subject_close(&subject);
+}
+
+static void test_an_encoding_that_depends_on_the_ranks(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct encoding encoding;
+    struct level_table table;
+    uint64_t digest = 0;
+    draw(values);
+    subject_open(&subject, values);
+    struct keep keep = {.lo = -2.0, .hi = 2.0};
+    level_table_init(&table, 2, level, 4, &keep, -2.0, 2.0);
+    uint8_t *codes = calloc(1, (size_t)subject.walk.tile.n / 4 + 1);
+    assert_non_null(codes);
+    assert_int_equal(encode_vector(&subject.walk, &table, codes, &encoding), QO_OK);
+    int64_t outliers = 0, before = 0;
+    double largest = 0;
+    for (int i = 0; i < N; i++) {
+        double x = (double)values[i], e = fabs(x - level[nearest(x)]);
+        bool kept = is_kept(&keep, x);
+        outliers += !kept;
+        before += !kept && i < subject.walk.shard.begin;
+        largest = kept && e > largest ? e : largest;
+    }
+    assert_true(outliers > 0 && encoding.num_outliers == outliers);
+    assert_true(encoding.outliers_before == before && encoding.max_error == largest);
+    assert_true(encoding.error == true_error(&keep));
+    for (int64_t i = 0; i < subject.walk.tile.n; i++) {
+        int code = codes[i / 4] >> (i % 4 * 2) & 3;
+        assert_int_equal(code, nearest((double)values[subject.walk.shard.begin + i]));
+    }
+    /* The digest of the whole, made in one piece, is that of the parts. */
+    uint8_t *all = calloc(1, N / 4 + 1);
+    assert_non_null(all);
+    for (int i = 0; i < N; i++)
+        all[i / 4] = (uint8_t)(all[i / 4] | nearest((double)values[i]) << (i % 4 * 2));
+    assert_true(result_digest_codes(all, 0, (N + 3) / 4, QO_BLOCK / 4) == encoding.digest);
+    assert_int_equal(encode_outliers(&subject.walk, &table, &encoding, NULL, &digest), QO_OK);
+    uint64_t want = 0;
+    for (int i = 0; i < N; i++) {
+        uint64_t index = (uint64_t)i;
+        if (!is_kept(&keep, (double)values[i]))
+            want += result_digest_outliers(ELEMENT_F32, &index, &values[i], 1);
+    }
+    assert_true(digest == want);
+    free(all);
+    free(codes);
+    subject_close(&subject);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_moments_that_depend_on_the_ranks),
+        cmocka_unit_test(test_rare_values_hidden_in_the_cells_of_others),
+        cmocka_unit_test(test_nonfinite_elements_counted_at_the_wrong_place),
+        cmocka_unit_test(test_a_step_that_depends_on_the_ranks),
+        cmocka_unit_test(test_an_encoding_that_depends_on_the_ranks),
+    };
+    comm_open(&comm, &argc, &argv);
+    int failed = 1;
+    if (engine_open(&engine, BACKEND_CPU, 2) == QO_OK)
+        failed = cmocka_run_group_tests(tests, NULL, NULL);
+    engine_close(&engine);
+    comm_close(&comm);
+    return failed;
+}
