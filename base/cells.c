@@ -5,7 +5,8 @@
 
 #include "memory.h"
 
-/* Buckets of the search table: 256 KiB of int32, so that it stays in a core's second-level cache. */
+/* Buckets of the search table: 256 KiB of int32, so that it stays in a core's second-level cache.
+ */
 #define MAX_BUCKETS 65536
 
 /* The last cell that begins at or before the key. */
@@ -22,8 +23,8 @@ static int64_t bisect(const uint64_t *low, int64_t n, uint64_t key)
     return first;
 }
 
-enum status cell_map_init(struct cell_map *map, enum element_type type, const uint64_t *low, int64_t n,
-                          uint64_t dense_first, uint64_t dense_last)
+enum status cell_map_init(struct cell_map *map, enum element_type type, const uint64_t *low,
+                          int64_t n, uint64_t dense_first, uint64_t dense_last)
 {
     enum status status;
     assert(n >= 1 && n <= INT32_MAX && low[0] == 0 && dense_first <= dense_last);

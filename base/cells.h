@@ -11,8 +11,8 @@
  * Cells: the bins of the exact integer histogram, and the way from a key to its cell.
  *
  * A cell is an interval of keys [low[i], low[i+1]) within one binade, so each value in it is
- * value(low[i]) + offset * ulp with an integer offset = key - low[i]. Its count, sum of offsets and sum
- * of squared offsets are exact integers, whatever the order, the number of ranks, the device.
+ * value(low[i]) + offset * ulp with an integer offset = key - low[i]. Its count, sum of offsets and
+ * sum of squared offsets are exact integers, whatever the order, the number of ranks, the device.
  */
 struct cell {
     uint64_t count;
@@ -21,23 +21,23 @@ struct cell {
 };
 
 /*
- * Which keys make which cell. A table of buckets, equal steps of the key between the first and the last
- * cell that matter, narrows the search; inside a bucket the cell is found by bisection.
+ * Which keys make which cell. A table of buckets, equal steps of the key between the first and the
+ * last cell that matter, narrows the search; inside a bucket the cell is found by bisection.
  */
 struct cell_map {
     enum element_type type;
     int64_t num_cells;
-    uint64_t *low;      /* [num_cells], ascending, low[0] = 0 */
-    uint64_t origin;    /* first key of bucket 0; smaller keys count as this one */
-    int shift;          /* log2 of the keys in a bucket */
+    uint64_t *low;   /* [num_cells], ascending, low[0] = 0 */
+    uint64_t origin; /* first key of bucket 0; smaller keys count as this one */
+    int shift;       /* log2 of the keys in a bucket */
     int64_t num_buckets;
-    int32_t *bucket;    /* [num_buckets + 1]: the cell in which a bucket begins; last: num_cells - 1 */
+    int32_t *bucket; /* [num_buckets + 1]: the cell in which a bucket begins; last: num_cells - 1 */
 };
 
 /*
- * Local. Makes a map from the first keys of its cells, low[n], strictly ascending with low[0] = 0; no cell
- * may cross a binade (the multiples of cell_map_binade must be among them). dense_first and dense_last
- * are the keys between which most elements lie; they set the buckets. Copies low.
+ * Local. Makes a map from the first keys of its cells, low[n], strictly ascending with low[0] = 0;
+ * no cell may cross a binade (the multiples of cell_map_binade must be among them). dense_first and
+ * dense_last are the keys between which most elements lie; they set the buckets. Copies low.
  */
 QO_MUST_USE enum status cell_map_init(struct cell_map *map, enum element_type type,
                                       const uint64_t *low, int64_t n, uint64_t dense_first,

@@ -25,9 +25,9 @@ bool element_find(const char *name, enum element_type *type)
 }
 
 /*
- * Rounds the magnitude of a finite double to `mantissa` bits with exponents of `width` bits. The bits of
- * the double are shifted right and rounded to even once; a carry out of the mantissa lands in the exponent,
- * as it should. Going through float32 would round twice.
+ * Rounds the magnitude of a finite double to `mantissa` bits with exponents of `width` bits. The
+ * bits of the double are shifted right and rounded to even once; a carry out of the mantissa lands
+ * in the exponent, as it should. Going through float32 would round twice.
  */
 static uint64_t narrow(double x, int mantissa, int width)
 {

@@ -8,8 +8,8 @@
 #include <string.h>
 
 /*
- * Element types and the arithmetic of one element. The inline functions stand once, for the C and the
- * CUDA compiler; both compile without FMA contraction, so that CPU and GPU agree bit for bit.
+ * Element types and the arithmetic of one element. The inline functions stand once, for the C and
+ * the CUDA compiler; both compile without FMA contraction, so that CPU and GPU agree bit for bit.
  */
 #ifdef __CUDACC__
 #    define QO_INLINE static __host__ __device__ inline
@@ -17,11 +17,12 @@
 #    define QO_INLINE static inline
 #endif
 
-/* Elements of a block: the unit of sharding, and of what is summed in floating point. A block's codes
- * fill whole bytes for any bit width. */
+/* Elements of a block: the unit of sharding, and of what is summed in floating point. A block's
+ * codes fill whole bytes for any bit width. */
 #define QO_BLOCK 65536
 
-/* Lanes of the float64 error sums inside a block: element i of the vector adds to lane i % QO_LANES. */
+/* Lanes of the float64 error sums inside a block: element i of the vector adds to lane i %
+ * QO_LANES. */
 #define QO_LANES 16
 
 enum element_type { ELEMENT_F16, ELEMENT_BF16, ELEMENT_F32, ELEMENT_F64, ELEMENT_NUM_TYPES };
@@ -119,9 +120,10 @@ QO_INLINE uint64_t element_sign(enum element_type type)
 }
 
 /*
- * Pure. The order-preserving key of a bit pattern: all bits of a negative flipped, the sign bit of a
- * positive. Keys compare as the values do; -0.0 and +0.0 are neighbours. Within a binade, that is
- * while key >> mantissa bits stays the same, a step of 1 in the key is a step of one ulp in the value.
+ * Pure. The order-preserving key of a bit pattern: all bits of a negative flipped, the sign bit of
+ * a positive. Keys compare as the values do; -0.0 and +0.0 are neighbours. Within a binade, that is
+ * while key >> mantissa bits stays the same, a step of 1 in the key is a step of one ulp in the
+ * value.
  */
 QO_INLINE uint64_t element_key(enum element_type type, uint64_t bits)
 {

@@ -5,9 +5,9 @@
 #include <stdint.h>
 
 /*
- * A sum of non-negative doubles without rounding: a fixed-point number with its unit at 2^-1074, the
- * smallest subnormal, in limbs of 32 bits that are kept in int64, so that sums on many ranks are added
- * limb by limb, in any order, by one integer allreduce. Rounded once, at the end.
+ * A sum of non-negative doubles without rounding: a fixed-point number with its unit at 2^-1074,
+ * the smallest subnormal, in limbs of 32 bits that are kept in int64, so that sums on many ranks
+ * are added limb by limb, in any order, by one integer allreduce. Rounded once, at the end.
  *
  * 2098 bits reach the largest double; 68 limbs leave room for 2^78 of them.
  */
@@ -22,8 +22,8 @@ struct exact_sum {
 #define EXACT_WORDS ((int)(sizeof(struct exact_sum) / sizeof(int64_t)))
 
 /*
- * Local. Adds x >= 0. At most 2^30 terms may be added before exact_sum_carry. A zeroed struct is a sum
- * of nothing.
+ * Local. Adds x >= 0. At most 2^30 terms may be added before exact_sum_carry. A zeroed struct is a
+ * sum of nothing.
  */
 void exact_sum_add(struct exact_sum *sum, double x);
 

@@ -5,9 +5,10 @@
 #include <stdbool.h>
 
 /*
- * Failures on purpose. With QUANTOPT_FAULT=N[@RANK] in the environment the N-th fallible call (memory,
- * file) of that rank, or of every rank, fails as if the system had said no. Tests walk N from 1 until a
- * run ends well: each failure must give one message, the right exit code and no half file.
+ * Failures on purpose. With QUANTOPT_FAULT=N[@RANK] in the environment the N-th fallible call
+ * (memory, file) of that rank, or of every rank, fails as if the system had said no. Tests walk N
+ * from 1 until a run ends well: each failure must give one message, the right exit code and no half
+ * file.
  */
 
 /* Local. Reads the environment once the rank is known. */

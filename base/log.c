@@ -30,8 +30,9 @@ enum status log_open_file(const char *path)
         return QO_OK;
     log_state.file = fopen(path, "a");
     if (!log_state.file)
-        return status_raise(QO_CANT_CREATE, "%s: cannot open the log: %s; choose another --save_dir",
-                            path, strerror(errno));
+        return status_raise(QO_CANT_CREATE,
+                            "%s: cannot open the log: %s; choose another --save_dir", path,
+                            strerror(errno));
     setvbuf(log_state.file, NULL, _IOLBF, BUFSIZ);
     if (log_state.early_stream) {
         fclose(log_state.early_stream);
@@ -138,7 +139,8 @@ void log_progress(const char *format, ...)
     va_end(arguments);
     if (!log_state.speaker || (!line[0] && !log_state.progress_shown))
         return;
-    fprintf(stderr, "\r%s\033[K", line); /* back to the margin, the line, erase what is left of the old */
+    fprintf(stderr, "\r%s\033[K",
+            line); /* back to the margin, the line, erase what is left of the old */
     fflush(stderr);
     log_state.progress_shown = line[0] != '\0';
 }

@@ -16,16 +16,16 @@ enum log_level { LOG_QUIET, LOG_NORMAL, LOG_VERBOSE };
 void log_setup(bool speaker, enum log_level level);
 
 /*
- * Local. Also appends every line, with the time in UTC, to the file; lines logged before are not lost.
- * QO_CANT_CREATE if it cannot be opened; the log then goes on without it.
+ * Local. Also appends every line, with the time in UTC, to the file; lines logged before are not
+ * lost. QO_CANT_CREATE if it cannot be opened; the log then goes on without it.
  */
 QO_MUST_USE enum status log_open_file(const char *path);
 
 /* Local. Closes the file; QO_IO if a line could not be written. */
 QO_MUST_USE enum status log_close_file(void);
 
-/* Local. A line that is always shown but with LOG_QUIET; one shown with LOG_VERBOSE only; one that is
- * never hidden, with "warning: " or "error: " in front. No newline at the end. */
+/* Local. A line that is always shown but with LOG_QUIET; one shown with LOG_VERBOSE only; one that
+ * is never hidden, with "warning: " or "error: " in front. No newline at the end. */
 void log_info(const char *format, ...) QO_PRINTF(1, 2);
 void log_detail(const char *format, ...) QO_PRINTF(1, 2);
 void log_warn(const char *format, ...) QO_PRINTF(1, 2);

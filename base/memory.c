@@ -13,22 +13,24 @@
 #define HUGE_PAGE ((size_t)2 << 20)
 
 /* The address goes out by memcpy: *out is a pointer of the caller's own type. */
-static enum status allocate(const char *what, int64_t count, size_t size, size_t alignment, void *out)
+static enum status allocate(const char *what, int64_t count, size_t size, size_t alignment,
+                            void *out)
 {
     size_t bytes;
     void *block = NULL;
     memcpy(out, &block, sizeof block);
     if (count < 0 || __builtin_mul_overflow((size_t)count, size, &bytes) ||
         bytes > SIZE_MAX - alignment)
-        return status_raise(QO_NO_MEMORY, "%s: %lld times %zu bytes is more than memory can be", what,
-                            (long long)count, size);
+        return status_raise(QO_NO_MEMORY, "%s: %lld times %zu bytes is more than memory can be",
+                            what, (long long)count, size);
     size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     if (!fault_here())
         block = aligned_alloc(alignment, rounded ? rounded : alignment);
     if (!block)
-        return status_raise(QO_NO_MEMORY,
-                            "%s: no memory for %.1f MiB; use more ranks or nodes, or ask for more memory",
-                            what, (double)bytes / (1 << 20));
+        return status_raise(
+            QO_NO_MEMORY,
+            "%s: no memory for %.1f MiB; use more ranks or nodes, or ask for more memory", what,
+            (double)bytes / (1 << 20));
     memcpy(out, &block, sizeof block);
     return QO_OK;
 }

@@ -11,15 +11,15 @@
 #define QO_ALIGNMENT 64
 
 /*
- * Local. Sets *out to count * size zeroed bytes, aligned to QO_ALIGNMENT; for 0 bytes a valid pointer too.
- * QO_NO_MEMORY, with the amount in the text and *out = NULL, if there is no such memory or the product
- * overflows. `what` names the purpose in that text.
+ * Local. Sets *out to count * size zeroed bytes, aligned to QO_ALIGNMENT; for 0 bytes a valid
+ * pointer too. QO_NO_MEMORY, with the amount in the text and *out = NULL, if there is no such
+ * memory or the product overflows. `what` names the purpose in that text.
  */
 QO_MUST_USE enum status memory_alloc(const char *what, int64_t count, size_t size, void *out);
 
 /*
- * Local. As memory_alloc, but the content is undefined, and large blocks ask for huge pages. For shards
- * and codes, that are written before they are read.
+ * Local. As memory_alloc, but the content is undefined, and large blocks ask for huge pages. For
+ * shards and codes, that are written before they are read.
  */
 QO_MUST_USE enum status memory_alloc_large(const char *what, int64_t count, size_t size, void *out);
 
@@ -29,7 +29,8 @@ void memory_free(void *block);
 /* Local. *out = a copy of the text; to be freed with memory_free. */
 QO_MUST_USE enum status memory_copy_text(const char *text, char **out);
 
-/* Local. The largest resident size of this process so far, in bytes; 0 if the system does not say. */
+/* Local. The largest resident size of this process so far, in bytes; 0 if the system does not say.
+ */
 int64_t memory_peak(void);
 
 #endif

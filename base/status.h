@@ -5,9 +5,9 @@
 /*
  * What a function that can fail returns, and the text that goes with it.
  *
- * The values are the exit codes of the program (sysexits.h: launchers use 1, 137 and 205 themselves).
- * The text is made where the failure is known and kept here until somebody prints it; it is one line
- * "FILE[:DATASET][[INDEX]]: what; remedy" without the program's name in front.
+ * The values are the exit codes of the program (sysexits.h: launchers use 1, 137 and 205
+ * themselves). The text is made where the failure is known and kept here until somebody prints it;
+ * it is one line "FILE[:DATASET][[INDEX]]: what; remedy" without the program's name in front.
  */
 enum status {
     QO_OK = 0,
@@ -23,7 +23,7 @@ enum status {
     QO_CONFIG = 78       /* bad configuration file */
 };
 
-#define QO_MUST_USE __attribute__((warn_unused_result))
+#define QO_MUST_USE            __attribute__((warn_unused_result))
 #define QO_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 
 /*

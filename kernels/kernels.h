@@ -12,17 +12,18 @@
  *
  * What holds for every backend, SIMD level, number of threads and cut of a vector into tiles: each
  * result below is the same bits. Integers are exact; error sums are formed per block of QO_BLOCK
- * elements by global index, in QO_LANES lanes of float64 (lane = index mod QO_LANES, in index order,
- * a lane adding (x - level)^2 rounded after each operation, no FMA; an element without a level adds
- * nothing), the lanes added pairwise (lane i + lane i+8, then +4, +2, +1), and the blocks exactly.
+ * elements by global index, in QO_LANES lanes of float64 (lane = index mod QO_LANES, in index
+ * order, a lane adding (x - level)^2 rounded after each operation, no FMA; an element without a
+ * level adds nothing), the lanes added pairwise (lane i + lane i+8, then +4, +2, +1), and the
+ * blocks exactly.
  */
 
 /* The largest number of levels: 8 bits. */
 #define QO_MAX_LEVELS 256
 
 /*
- * Part of a vector in memory: x[n] elements, the first with global index `first`, which is a multiple
- * of QO_BLOCK. Only the last tile of a vector may have a size that is not. n may be 0.
+ * Part of a vector in memory: x[n] elements, the first with global index `first`, which is a
+ * multiple of QO_BLOCK. Only the last tile of a vector may have a size that is not. n may be 0.
  */
 struct tile {
     enum element_type type;
@@ -32,38 +33,40 @@ struct tile {
 };
 
 /*
- * Which elements get a level: finite ones with lo <= x <= hi (compared as float64) that equal no fill
- * value. All others are outliers, kept exactly.
+ * Which elements get a level: finite ones with lo <= x <= hi (compared as float64) that equal no
+ * fill value. All others are outliers, kept exactly.
  */
 struct keep {
-    double lo, hi;    /* -inf and +inf where there is no bound */
-    int num_fills;    /* 0 to 2 */
-    double fill[2];   /* as float64 values of the vector's own type; compared as values, so -0 == +0 */
+    double lo, hi; /* -inf and +inf where there is no bound */
+    int num_fills; /* 0 to 2 */
+    double
+        fill[2]; /* as float64 values of the vector's own type; compared as values, so -0 == +0 */
 };
 
 /*
- * A quantizer made ready for the kernels. An element's code is the number of cuts strictly below it,
- * outliers included; NaN has code 0.
+ * A quantizer made ready for the kernels. An element's code is the number of cuts strictly below
+ * it, outliers included; NaN has code 0.
  */
 struct level_table {
-    int bits;                     /* of a code, 1 to 8 */
-    int k;                        /* levels in use, 1 to 2^bits */
-    double level[QO_MAX_LEVELS];  /* [k], finite, strictly ascending */
-    double cut[QO_MAX_LEVELS];    /* [k-1], 0.5*level[i] + 0.5*level[i+1] */
-    double scale[QO_MAX_LEVELS];  /* [k], powers of two: residuals (x - level) * scale fit FIXED_BITS */
+    int bits;                    /* of a code, 1 to 8 */
+    int k;                       /* levels in use, 1 to 2^bits */
+    double level[QO_MAX_LEVELS]; /* [k], finite, strictly ascending */
+    double cut[QO_MAX_LEVELS];   /* [k-1], 0.5*level[i] + 0.5*level[i+1] */
+    double
+        scale[QO_MAX_LEVELS]; /* [k], powers of two: residuals (x - level) * scale fit FIXED_BITS */
     struct keep keep;
 };
 
 /*
- * Residuals are summed in fixed point with this many bits: a block of 2^16 of them fits int64, and float64
- * can be rounded to such an integer by adding 1.5 * 2^52.
+ * Residuals are summed in fixed point with this many bits: a block of 2^16 of them fits int64, and
+ * float64 can be rounded to such an integer by adding 1.5 * 2^52.
  */
 #define FIXED_BITS 46
 
 /*
- * Pure. Fills a table from level[k]. min and max are the smallest and largest element that can get a
- * level; they and the cuts bound each level's residuals and so set its scale: the largest power of two, at
- * most 2^1023, by which they stay within +-2^FIXED_BITS.
+ * Pure. Fills a table from level[k]. min and max are the smallest and largest element that can get
+ * a level; they and the cuts bound each level's residuals and so set its scale: the largest power
+ * of two, at most 2^1023, by which they stay within +-2^FIXED_BITS.
  */
 void level_table_init(struct level_table *table, int bits, const double *level, int k,
                       const struct keep *keep, double min, double max);
@@ -84,7 +87,7 @@ QO_INLINE void wide_sum_add(struct wide_sum *sum, int64_t x)
 
 /* What measure adds to. `cells` is the caller's array of map->num_cells. */
 struct measure_totals {
-    int64_t num_measured;    /* elements in the cells: finite and no fill value */
+    int64_t num_measured; /* elements in the cells: finite and no fill value */
     int64_t num_nonfinite;
     int64_t first_nonfinite; /* smallest global index of one; INT64_MAX if none */
     int64_t num_fill;        /* elements equal to a fill value */
@@ -99,9 +102,9 @@ void measure_totals_init(struct measure_totals *totals, struct cell *cells);
 /* What assign adds to; zeroed before the first tile. */
 struct assign_totals {
     int64_t num_outliers;
-    int64_t count[QO_MAX_LEVELS];           /* elements of each level */
+    int64_t count[QO_MAX_LEVELS];            /* elements of each level */
     struct wide_sum residual[QO_MAX_LEVELS]; /* sum of rint((x - level) * scale) */
-    struct exact_sum error;                 /* sum of squared errors */
+    struct exact_sum error;                  /* sum of squared errors */
 };
 
 /* What encode adds to; zeroed before the first tile. */
@@ -129,9 +132,9 @@ struct engine {
 };
 
 /*
- * A backend. All functions are Local, called by one thread, and run on engine->threads threads or the
- * device. They return QO_OK, QO_NO_MEMORY, or (devices only) QO_UNAVAILABLE; after a failure the totals
- * are undefined. n = 0 is allowed everywhere and adds nothing.
+ * A backend. All functions are Local, called by one thread, and run on engine->threads threads or
+ * the device. They return QO_OK, QO_NO_MEMORY, or (devices only) QO_UNAVAILABLE; after a failure
+ * the totals are undefined. n = 0 is allowed everywhere and adds nothing.
  */
 struct kernels {
     const char *name; /* "portable", "avx2", "avx512", "cuda" */
@@ -140,11 +143,13 @@ struct kernels {
     enum status (*open)(struct engine *engine);
     void (*close)(struct engine *engine);
 
-    /* Adds the tile's cells, extremes and counts. keep->lo and hi are not looked at; its fills are. */
+    /* Adds the tile's cells, extremes and counts. keep->lo and hi are not looked at; its fills are.
+     */
     enum status (*measure)(struct engine *engine, const struct tile *tile, const struct keep *keep,
                            const struct cell_map *map, struct measure_totals *totals);
 
-    /* One Lloyd step: adds, per level, the count and the fixed-point residuals, and the squared error. */
+    /* One Lloyd step: adds, per level, the count and the fixed-point residuals, and the squared
+     * error. */
     enum status (*assign)(struct engine *engine, const struct tile *tile,
                           const struct level_table *table, struct assign_totals *totals);
 
@@ -157,14 +162,15 @@ struct kernels {
                           struct encode_totals *totals);
 
     /*
-     * Lists the outliers of the tile from its element *position on, until the list is full or the tile
-     * ends; list->count starts at 0. Moves *position behind the last element looked at.
+     * Lists the outliers of the tile from its element *position on, until the list is full or the
+     * tile ends; list->count starts at 0. Moves *position behind the last element looked at.
      */
     enum status (*collect)(struct engine *engine, const struct tile *tile,
                            const struct level_table *table, int64_t *position,
                            struct outlier_list *list);
 
-    /* x[i] = level[code i], rounded to nearest even in `type`, for n codes from the start of a byte. */
+    /* x[i] = level[code i], rounded to nearest even in `type`, for n codes from the start of a
+     * byte. */
     enum status (*decode)(struct engine *engine, const uint8_t *codes, int64_t n,
                           const struct level_table *table, enum element_type type, void *x);
 };
@@ -173,9 +179,9 @@ struct kernels {
 enum backend { BACKEND_CPU, BACKEND_PORTABLE, BACKEND_AVX2, BACKEND_AVX512, BACKEND_CUDA };
 
 /*
- * Local. Opens a backend. QO_UNAVAILABLE, and the reason, if this build or machine lacks it. BACKEND_CPU takes
- * the level that QUANTOPT_SIMD=portable|avx2|avx512 in the environment names, else the best one;
- * QO_USAGE for another value. `threads` >= 1.
+ * Local. Opens a backend. QO_UNAVAILABLE, and the reason, if this build or machine lacks it.
+ * BACKEND_CPU takes the level that QUANTOPT_SIMD=portable|avx2|avx512 in the environment names,
+ * else the best one; QO_USAGE for another value. `threads` >= 1.
  */
 QO_MUST_USE enum status engine_open(struct engine *engine, enum backend backend, int threads);
 

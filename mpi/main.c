@@ -37,7 +37,8 @@ int main(int argc, char **argv)
     timer_start(&timer);
     comm_open(&comm, &argc, &argv);
     fault_setup(comm.rank);
-    /* A closed reader of our output, or a file at its size limit, is an error to be told, not a signal. */
+    /* A closed reader of our output, or a file at its size limit, is an error to be told, not a
+     * signal. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
 

@@ -47,8 +47,8 @@ struct options {
     int threads; /* 0: auto */
     bool keep_nonfinite;
     char *save_dir;
-    char *output;  /* NULL: save_dir/quantized.h5 */
-    bool no_output; /* --output none */
+    char *output;                    /* NULL: save_dir/quantized.h5 */
+    bool no_output;                  /* --output none */
     char *restore, *select, *result; /* or NULL */
     char *config;
     enum when progress;
@@ -59,9 +59,11 @@ struct options {
 const char *approach_name(enum approach approach);
 
 /*
- * Local. Reads the command line and the file of --config, the command line winning. QO_USAGE or QO_CONFIG with
- * one message that names the option, the value and the nearest valid name. `options` is to be cleared
- * after a failure too. The texts of argv must outlive it.
+ * Local. Reads the command line and the file of --config, the command line winning. QO_USAGE or
+ * QO_CONFIG with one message that names the option, the value and the nearest valid name. `options`
+ * is to be cleared after a failure too. What is kept of argv is copied. --help or --version
+ * anywhere is the action, whatever else is wrong. QO_UNAVAILABLE for a device or communication that
+ * this build lacks; other things it lacks are refused as wrong usage.
  */
 QO_MUST_USE enum status options_read(struct options *options, int argc, char **argv);
 
@@ -75,10 +77,12 @@ void options_help(FILE *out);
 QO_MUST_USE enum status options_to_yaml(const struct options *options, char **yaml);
 
 /*
- * Local. Calls visit(name, value, context) for each option that a run depends on, in the table's order,
- * values as on a command line: for the echo and results.json.
+ * Local. Calls visit(name, value, context) for each option that a run depends on, in the table's
+ * order, values as on a command line: for the echo and results.json. Each INPUT comes first, as
+ * "input", "input_2", "input_3" and so on; a flag that is set has the value "true".
  */
 void options_visit(const struct options *options,
-                   void (*visit)(const char *name, const char *value, void *context), void *context);
+                   void (*visit)(const char *name, const char *value, void *context),
+                   void *context);
 
 #endif

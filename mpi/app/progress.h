@@ -5,12 +5,12 @@
 #include "options.h"
 
 /*
- * How far a run has come: on a terminal one line, redrawn at most five times a second; in a log file a
- * plain line every half minute, since people watch those too, but do not want to drown.
+ * How far a run has come: on a terminal one line, redrawn at most five times a second; in a log
+ * file a plain line every half minute, since people watch those too, but do not want to drown.
  */
 struct progress {
-    bool redraw; /* a terminal, or --progress always */
-    bool silent; /* --progress never, or --quiet */
+    bool redraw;  /* a terminal, or --progress always */
+    bool silent;  /* --progress never, or --quiet */
     double shown; /* when the last line was */
 };
 

@@ -33,10 +33,12 @@ static void note_bad(struct job *job, const struct vector_info *info, const stru
     size_t used = strlen(job->bad), room = sizeof job->bad - used;
     long long count = (long long)m->num_nonfinite, first = (long long)m->first_nonfinite;
     if (job->num_bad++ == 0)
-        snprintf(job->bad, room, "%s[%lld]: %lld of %lld elements %s NaN or infinite, the first at index %lld",
+        snprintf(job->bad, room,
+                 "%s[%lld]: %lld of %lld elements %s NaN or infinite, the first at index %lld",
                  info->origin, first, count, (long long)info->n, count == 1 ? "is" : "are", first);
     else if (room > strlen(info->name) + 64)
-        snprintf(job->bad + used, room, ", and %lld in %s from index %lld", count, info->name, first);
+        snprintf(job->bad + used, room, ", and %lld in %s from index %lld", count, info->name,
+                 first);
 }
 
 /* Collective. Reads and measures; false in *go_on if the vector is not to be quantized. */
@@ -126,14 +128,16 @@ static enum status solve(struct trip *trip, const struct problem *posed, const s
     return comm_agree(trip->job->comm, solver->solve(&problem, &result->solution));
 }
 
-/* Collective. Encodes the shard and fills the figures of merit (over all n elements, an outlier's error
- * being zero); needs the bytes stored, hence the type. */
-static void fill_figures(const struct trip *trip, const struct encoding *encoding, struct result *result)
+/* Collective. Encodes the shard and fills the figures of merit (over all n elements, an outlier's
+ * error being zero); needs the bytes stored, hence the type. */
+static void fill_figures(const struct trip *trip, const struct encoding *encoding,
+                         struct result *result)
 {
     double n = (double)trip->walk.info->n, norm = trip->measurement.moments.norm;
     double error = sqrt(encoding->error); /* ||e|| */
     size_t element = element_size(trip->walk.info->type);
-    int64_t bytes = (trip->walk.info->n * result->num_bits + 7) / 8 + 8 * (int64_t)result->solution.k +
+    int64_t bytes = (trip->walk.info->n * result->num_bits + 7) / 8 +
+                    8 * (int64_t)result->solution.k +
                     encoding->num_outliers * (int64_t)(8 + element);
     result->mse = encoding->error / n;
     result->rmse = sqrt(result->mse);
@@ -144,7 +148,8 @@ static void fill_figures(const struct trip *trip, const struct encoding *encodin
     result->outlier_count = encoding->num_outliers;
     result->bits_per_value = 8.0 * (double)bytes / n;
     result->compression_ratio = 8.0 * (double)element / result->bits_per_value;
-    /* Without a proven lower bound the distance from the optimum is not known, but for no error at all. */
+    /* Without a proven lower bound the distance from the optimum is not known, but for no error at
+     * all. */
     result->optimality_gap = result->rmse > 0 ? NAN : 0.0;
     result->encode_seconds = encoding->seconds;
 }
@@ -158,7 +163,8 @@ static enum status write_result(struct trip *trip, const struct level_table *tab
     const struct walk *walk = &trip->walk;
     int64_t bytes = (walk->tile.n * table->bits + 7) / 8;
     int64_t largest = (shard_largest(walk->info->n, walk->comm->size) * table->bits + 7) / 8;
-    result->digest = encoding->digest + result_digest_levels(result->solution.level, result->solution.k);
+    result->digest =
+        encoding->digest + result_digest_levels(result->solution.level, result->solution.k);
     if (file) {
         QO_TRY(result_file_begin_result(file, result));
         QO_TRY(result_file_write_codes(file, trip->codes, walk->tile.first / 8 * table->bits, bytes,
@@ -172,7 +178,8 @@ done:
 }
 
 /* Collective. One result: solve, encode, write. */
-static enum status quantize(struct trip *trip, enum approach approach, int bits, struct result *result)
+static enum status quantize(struct trip *trip, enum approach approach, int bits,
+                            struct result *result)
 {
     enum status status;
     struct job *job = trip->job;
@@ -220,8 +227,8 @@ done:
         return status;
     stats->plot_edges = edges;
     stats->plot_counts = counts;
-    stats->plot_bins = histogram_plot(&trip->measurement.histogram, stats->min, stats->max, edges,
-                                      counts);
+    stats->plot_bins =
+        histogram_plot(&trip->measurement.histogram, stats->min, stats->max, edges, counts);
     status = result_file_begin_vector(trip->job->file, trip->walk.info, stats);
     stats->plot_edges = NULL;
     stats->plot_counts = NULL;

@@ -16,14 +16,15 @@ struct job {
     struct source *source;
     struct result_file *file; /* NULL with --output none */
     struct progress progress;
-    int num_bad;        /* vectors whose non-finite elements stop the run */
-    char bad[4096];     /* their names and counts, for the one message */
+    int num_bad;    /* vectors whose non-finite elements stop the run */
+    char bad[4096]; /* their names and counts, for the one message */
 };
 
 /*
- * Collective. One trip of vector `index`: read, measure, and for each bit width and approach solve, encode, write.
- * Fills out->stats and out->results. A vector with non-finite elements that must not have any is only
- * measured and noted in job->bad, and so are all after it. The same status on every rank.
+ * Collective. One trip of vector `index`: read, measure, and for each bit width and approach solve,
+ * encode, write. Fills out->stats and out->results. A vector with non-finite elements that must not
+ * have any is only measured and noted in job->bad, and so are all after it. The same status on
+ * every rank.
  */
 QO_MUST_USE enum status quantize_vector(struct job *job, int index, struct report_vector *out);
 

@@ -55,8 +55,9 @@ static enum status name_output(const struct options *options, char **path)
     return status;
 }
 
-enum status report_init(struct report *report, const struct options *options, const struct comm *comm,
-                        const struct engine *engine, const struct source *source, int argc, char **argv)
+enum status report_init(struct report *report, const struct options *options,
+                        const struct comm *comm, const struct engine *engine,
+                        const struct source *source, int argc, char **argv)
 {
     enum status status;
     char host[HOST_NAME_BYTES] = "";

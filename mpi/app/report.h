@@ -26,12 +26,12 @@ struct report {
     const struct comm *comm;
     const struct engine *engine;
     const struct source *source;
-    char *yaml;         /* options that repeat the run */
+    char *yaml; /* options that repeat the run */
     char *command_line;
-    char *hosts;        /* rank 0: a name of HOST_NAME_BYTES a rank */
-    char created[32];   /* ISO 8601, UTC */
-    char *input;        /* the inputs in one line */
-    char *output;       /* the result file, or NULL */
+    char *hosts;      /* rank 0: a name of HOST_NAME_BYTES a rank */
+    char created[32]; /* ISO 8601, UTC */
+    char *input;      /* the inputs in one line */
+    char *output;     /* the result file, or NULL */
     int num_vectors;
     struct report_vector *vectors; /* [num_vectors] */
     struct spread phases[NUM_PHASES];
@@ -40,8 +40,8 @@ struct report {
 
 #define HOST_NAME_BYTES 64
 
-/* Collective. Fills all that is known before the vectors are; vectors[] is allocated. To be cleared after a
- * failure too. */
+/* Collective. Fills all that is known before the vectors are; vectors[] is allocated. To be cleared
+ * after a failure too. */
 QO_MUST_USE enum status report_init(struct report *report, const struct options *options,
                                     const struct comm *comm, const struct engine *engine,
                                     const struct source *source, int argc, char **argv);
@@ -58,7 +58,8 @@ void report_start(const struct report *report);
 /* Local, rank 0. What a run would do, on stdout: vectors, shards, memory a rank, output bytes. */
 void report_plan(const struct report *report);
 
-/* Pure. Bytes of the result file but for outliers and HDF5's own, and of the largest rank's memory. */
+/* Pure. Bytes of the result file but for outliers and HDF5's own, and of the largest rank's memory.
+ */
 int64_t report_output_bytes(const struct report *report);
 int64_t report_memory_bytes(const struct report *report);
 
@@ -66,7 +67,8 @@ int64_t report_memory_bytes(const struct report *report);
 void report_results(const struct report *report);
 void report_times(const struct report *report);
 
-/* Local, rank 0. Appends to results.txt in save_dir, in the layout of the exercise. QO_IO, QO_CANT_CREATE. */
+/* Local, rank 0. Appends to results.txt in save_dir, in the layout of the exercise. QO_IO,
+ * QO_CANT_CREATE. */
 QO_MUST_USE enum status report_write_text(const struct report *report);
 
 /* Local, rank 0. Writes results.json in save_dir. QO_IO, QO_CANT_CREATE. */

@@ -10,8 +10,8 @@
 #include "version.h"
 
 /*
- * Every json_ call that gets NULL passes it on, so a lack of memory anywhere shows as a missing part; the
- * two places that take parts in count such failures here.
+ * Every json_ call that gets NULL passes it on, so a lack of memory anywhere shows as a missing
+ * part; the two places that take parts in count such failures here.
  */
 struct builder {
     int failures;

@@ -79,7 +79,8 @@ void report_start(const struct report *report)
     list_hosts(report, text, sizeof text);
     log_info("ranks     %d on %d node%s: %s", comm->size, comm->num_nodes,
              comm->num_nodes == 1 ? "" : "s", text);
-    log_info("threads   %d per rank, kernels %s", report->engine->threads, report->engine->kernels->name);
+    log_info("threads   %d per rank, kernels %s", report->engine->threads,
+             report->engine->kernels->name);
     if (report->options->device == DEVICE_AUTO)
         log_info("device    cpu (CUDA is not in this build)");
     log_info("input     %s: %d vector%s, %lld elements", report->input, report->num_vectors,
@@ -107,11 +108,13 @@ void report_plan(const struct report *report)
         describe_vector(info, text, sizeof text);
         printf("%s: %s from %s\n", info->name, text, info->origin);
         struct shard last = shard_of(info->n, comm->size - 1, comm->size);
-        printf("  shards: %lld elements on rank 0, %lld on rank %d\n",
-               (long long)shard_largest(info->n, comm->size), (long long)(last.end - last.begin),
-               comm->size - 1);
+        printf("  shards: %lld elements on rank 0", (long long)shard_largest(info->n, comm->size));
+        if (comm->size > 1)
+            printf(", %lld on rank %d", (long long)(last.end - last.begin), comm->size - 1);
+        printf("\n");
     }
-    printf("memory of the largest rank: at most %.1f MiB\n", (double)report_memory_bytes(report) / MIB);
+    printf("memory of the largest rank: at most %.1f MiB\n",
+           (double)report_memory_bytes(report) / MIB);
     if (report->output)
         printf("output: %s, %.1f MiB and the outliers\n", report->output,
                (double)report_output_bytes(report) / MIB);

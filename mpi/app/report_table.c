@@ -33,8 +33,8 @@ void report_results(const struct report *report)
         int length = (int)strlen(report->vectors[i].info->name);
         width = length > width ? length : width;
     }
-    printf("%-*s  %-11s %4s  %13s %13s %8s %13s %11s %9s %9s\n", width, "vector", "approach", "bits",
-           "l2_norm", "rmse", "sqnr_db", "max_error", "outliers", "bits/val", "seconds");
+    printf("%-*s  %-11s %4s  %13s %13s %8s %13s %11s %9s %9s\n", width, "vector", "approach",
+           "bits", "l2_norm", "rmse", "sqnr_db", "max_error", "outliers", "bits/val", "seconds");
     for (int i = 0; i < report->num_vectors; i++) {
         const struct report_vector *vector = &report->vectors[i];
         for (int r = 0; r < vector->num_results; r++)

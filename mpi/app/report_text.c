@@ -49,7 +49,8 @@ static void print_block(FILE *file, const struct report *report, const struct re
             continue;
         fprintf(file, "%s Quantization:\nL2 Norm: ", heading(result->approach));
         print_repr(file, result->l2_norm);
-        fprintf(file, "\nLatency: %.4f seconds\n\n", result->solve_seconds + result->encode_seconds);
+        fprintf(file, "\nLatency: %.4f seconds\n\n",
+                result->solve_seconds + result->encode_seconds);
     }
     fputs("--------------------------------------------------\n\n\n", file);
 }
@@ -60,8 +61,8 @@ enum status report_write_text(const struct report *report)
     snprintf(path, sizeof path, "%s/results.txt", report->options->save_dir);
     FILE *file = fopen(path, "a");
     if (!file)
-        return status_raise(QO_CANT_CREATE, "%s: cannot be opened: %s; choose another --save_dir", path,
-                            strerror(errno));
+        return status_raise(QO_CANT_CREATE, "%s: cannot be opened: %s; choose another --save_dir",
+                            path, strerror(errno));
     for (int i = 0; i < report->num_vectors; i++)
         for (int bits = 1; bits <= 8; bits++)
             if (report->options->bits[bits])

@@ -17,7 +17,8 @@ static enum status make_folder(const char *path)
     char part[4096];
     size_t length = strlen(path);
     if (length >= sizeof part)
-        return status_raise(QO_CANT_CREATE, "%s: the path is too long; choose another --save_dir", path);
+        return status_raise(QO_CANT_CREATE, "%s: the path is too long; choose another --save_dir",
+                            path);
     for (size_t i = 1; i <= length; i++) {
         if (path[i] != '/' && path[i] != '\0')
             continue;
@@ -58,7 +59,8 @@ done:
     return result_file_create(report->comm, report->output, &header, file);
 }
 
-/* Collective. The trips of all vectors; then the one message for those that must not be quantized. */
+/* Collective. The trips of all vectors; then the one message for those that must not be quantized.
+ */
 static enum status quantize_all(struct job *job, struct report *report)
 {
     enum status status = QO_OK;
@@ -118,8 +120,8 @@ static struct source_request request_of(const struct options *options)
     return request;
 }
 
-enum status run_quantize(const struct options *options, const struct comm *comm, struct timer *timer,
-                         int argc, char **argv)
+enum status run_quantize(const struct options *options, const struct comm *comm,
+                         struct timer *timer, int argc, char **argv)
 {
     enum status status;
     struct source *source = NULL;

@@ -7,8 +7,8 @@
 #include "timer.h"
 
 /*
- * Collective. The main job: each vector of the source is measured, solved, encoded and written; results are
- * reported. The same status on every rank, its text in status_text().
+ * Collective. The main job: each vector of the source is measured, solved, encoded and written;
+ * results are reported. The same status on every rank, its text in status_text().
  */
 QO_MUST_USE enum status run_quantize(const struct options *options, const struct comm *comm,
                                      struct timer *timer, int argc, char **argv);

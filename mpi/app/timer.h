@@ -6,8 +6,8 @@
 #include "reduce.h"
 
 /*
- * Wall time by phase, on a clock that never jumps. PHASE_COMMUNICATE is the part of the others that was spent in
- * reductions; all but it and PHASE_TOTAL exclude each other.
+ * Wall time by phase, on a clock that never jumps. PHASE_COMMUNICATE is the part of the others that
+ * was spent in reductions; all but it and PHASE_TOTAL exclude each other.
  */
 enum phase {
     PHASE_STARTUP,

@@ -8,9 +8,9 @@
 #include "status.h"
 
 /*
- * The ranks, and how they stay together. A collective function of this program returns the same status
- * on every rank, always: whoever fails takes part until the next comm_agree, where all get the
- * first error. MPI itself shows in comm_mpi.h only.
+ * The ranks, and how they stay together. A collective function of this program returns the same
+ * status on every rank, always: whoever fails takes part until the next comm_agree, where all get
+ * the first error. MPI itself shows in comm_mpi.h only.
  */
 struct comm {
     int rank, size;
@@ -25,13 +25,14 @@ void comm_open(struct comm *comm, int *argc, char ***argv);
 void comm_close(struct comm *comm);
 
 /*
- * Collective. Every rank brings its own status; all leave with the status of the lowest rank that failed
- * and its text in status_text(), or QO_OK. One small allreduce where all is well.
+ * Collective. Every rank brings its own status; all leave with the status of the lowest rank that
+ * failed and its text in status_text(), or QO_OK. One small allreduce where all is well.
  */
 QO_MUST_USE enum status comm_agree(const struct comm *comm, enum status status);
 
 /*
- * Collective. Copies the bytes data[n] from rank 0 to all; n is the same on all ranks and may pass 2 GiB.
+ * Collective. Copies the bytes data[n] from rank 0 to all; n is the same on all ranks and may pass
+ * 2 GiB.
  */
 void comm_broadcast(const struct comm *comm, void *data, int64_t n);
 
@@ -39,8 +40,8 @@ void comm_broadcast(const struct comm *comm, void *data, int64_t n);
 void comm_wait_all(const struct comm *comm);
 
 /*
- * Collective. Gathers a text of at most n - 1 bytes from each rank: rank 0 gets all[size * n], each text
- * zero-terminated at a multiple of n; elsewhere `all` may be NULL.
+ * Collective. Gathers a text of at most n - 1 bytes from each rank: rank 0 gets all[size * n], each
+ * text zero-terminated at a multiple of n; elsewhere `all` may be NULL.
  */
 void comm_gather_text(const struct comm *comm, const char *text, int n, char *all);
 

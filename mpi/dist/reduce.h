@@ -7,9 +7,9 @@
 #include "comm.h"
 
 /*
- * Sums and maxima over ranks, of integers only: any order of adding gives the same bits. Every rank leaves
- * with the result in its buffer. n is the same on all ranks, derived from global sizes; one call moves at
- * most 1 GiB, more is cut. Time spent is kept for the report.
+ * Sums and maxima over ranks, of integers only: any order of adding gives the same bits. Every rank
+ * leaves with the result in its buffer. n is the same on all ranks, derived from global sizes; one
+ * call moves at most 1 GiB, more is cut. Time spent is kept for the report.
  */
 
 /* Collective. x[n] becomes the sum over ranks, modulo 2^64. */
@@ -23,7 +23,6 @@ int64_t reduce_sum_before(const struct comm *comm, int64_t x);
 
 /* Local. Seconds this rank has spent in reductions since the start. */
 double reduce_seconds(void);
-
 
 /* Spread of a figure over ranks, for the report: never part of a result. */
 struct spread {

@@ -7,8 +7,9 @@
 
 #include "solver.h"
 
-/* What is known of a vector and of each result: the attributes of the result file, of results.json and of
- * the table. Figures of merit are over all elements of the vector (DESIGN: "Figures of merit"). */
+/* What is known of a vector and of each result: the attributes of the result file, of results.json
+ * and of the table. Figures of merit are over all elements of the vector (DESIGN: "Figures of
+ * merit"). */
 
 struct vector_stats {
     int64_t nonfinite_count;

@@ -1,1 +1,379 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "result_file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "h5_output.h"
+#include "log.h"
+#include "memory.h"
+#include "publish.h"
+#include "result_verify.h"
+
+/* Reserved beyond what is allocated so far, for the groups and attributes until the next time: a
+ * vector or a result takes some 10 KiB. HDF5 cuts off what is left when it closes the file. */
+#define SLACK ((int64_t)1 << 20)
+
+#ifdef H5_HAVE_PARALLEL
+#    define KIND "parallel"
+#else
+#    define KIND "not parallel"
+#endif
+
+struct result_file {
+    struct publication publication;
+    struct h5_output output;
+    char *name; /* of the current vector; NULL before the first */
+    enum element_type type;
+    int64_t n;
+    hid_t vector, result; /* groups */
+    hid_t codes, outlier_index, outlier_value, value_type;
+    struct written_result *written; /* [capacity]; the last is the current result */
+    int num_written, capacity;
+};
+
+/* Makes sure that all that is allocated, and `more`, has its space. */
+static enum status reserve(struct result_file *file, int64_t more)
+{
+    int64_t end;
+    enum status status = h5_output_end(&file->output, &end);
+    return status == QO_OK ? publish_reserve(&file->publication, end + more) : status;
+}
+
+static void close_result(struct result_file *file)
+{
+    h5_close(&file->codes);
+    h5_close(&file->outlier_index);
+    h5_close(&file->outlier_value);
+    h5_close(&file->value_type);
+    h5_close(&file->result);
+}
+
+static void close_vector(struct result_file *file)
+{
+    close_result(file);
+    h5_close(&file->vector);
+    memory_free(file->name);
+    file->name = NULL;
+}
+
+static void clear(struct result_file *file)
+{
+    for (int i = 0; i < file->num_written; i++)
+        memory_free(file->written[i].group);
+    memory_free(file->written);
+    memory_free(file->name);
+    memory_free(file);
+}
+
+/* The texts of the root that a user's input can make long. */
+static enum status write_texts(struct result_file *file, const struct file_header *header)
+{
+    enum status status;
+    struct h5_output *output = &file->output;
+    QO_TRY(h5_output_long_text(output, "command_line", header->command_line));
+    QO_TRY(h5_output_long_text(output, "options", header->options));
+    QO_TRY(h5_output_long_text(output, "source", header->source));
+done:
+    return status;
+}
+
+static enum status write_header(struct result_file *file, const struct file_header *header)
+{
+    enum status status;
+    struct h5_output *output = &file->output;
+    hid_t root = output->file;
+    QO_TRY(h5_output_text(output, root, "format", "quantopt"));
+    QO_TRY(h5_output_integer(output, root, "format_version", 1));
+    QO_TRY(h5_output_text(output, root, "quantopt_version", header->version));
+    QO_TRY(h5_output_text(output, root, "created", header->created));
+    QO_TRY(h5_output_integer(output, root, "ranks", header->ranks));
+    QO_TRY(h5_output_integer(output, root, "threads_per_rank", header->threads_per_rank));
+    QO_TRY(h5_output_text(output, root, "device", header->device));
+    hid_t vectors = H5I_INVALID_HID;
+    QO_TRY(h5_output_group(output, root, "vectors", &vectors));
+    h5_close(&vectors);
+done:
+    return h5_output_agree(output, status);
+}
+
+enum status result_file_create(const struct comm *comm, const char *path,
+                               const struct file_header *header, struct result_file **out)
+{
+    struct result_file *file;
+    enum status status = comm_agree(comm, memory_alloc("result file", 1, sizeof *file, &file));
+    *out = NULL;
+    if (status != QO_OK)
+        goto failed;
+    file->vector = file->result = file->value_type = H5I_INVALID_HID;
+    file->codes = file->outlier_index = file->outlier_value = H5I_INVALID_HID;
+    size_t text = strlen(header->command_line) + strlen(header->options) + strlen(header->source);
+    QO_TRY(publish_begin(&file->publication, comm, path));
+    QO_TRY(h5_output_open(&file->output, comm, file->publication.path, file->publication.partial));
+    QO_TRY(reserve(file, SLACK + (int64_t)text));
+    QO_TRY(write_texts(file, header));
+    QO_TRY(write_header(file, header));
+    QO_TRY(reserve(file, SLACK));
+    *out = file;
+done:
+    if (status != QO_OK)
+        result_file_abandon(file);
+    return status;
+failed:
+    memory_free(file); /* other ranks may have had no memory */
+    return status;
+}
+
+static enum status write_stats(struct result_file *file, const struct vector_info *info,
+                               const struct vector_stats *stats)
+{
+    enum status status = QO_OK;
+    struct h5_output *output = &file->output;
+    hid_t group = file->vector;
+    const struct {
+        const char *name;
+        double value;
+    } reals[] = {
+        {"min", stats->min}, {"max", stats->max}, {"mean", stats->mean}, {"std", stats->std}};
+    QO_TRY(h5_output_integers(output, group, "shape", info->shape, info->num_dims));
+    QO_TRY(h5_output_text(output, group, "dtype", element_name(info->type)));
+    QO_TRY(h5_output_integer(output, group, "num_elements", info->n));
+    QO_TRY(h5_output_integer(output, group, "nonfinite_count", stats->nonfinite_count));
+    QO_TRY(h5_output_integer(output, group, "fill_count", stats->fill_count));
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
+        QO_TRY(h5_output_real(output, group, reals[i].name, reals[i].value));
+done:
+    return status;
+}
+
+/* The histogram for plots; none where no element is finite. */
+static enum status write_histogram(struct result_file *file, const struct vector_stats *stats)
+{
+    enum status status;
+    struct h5_output *output = &file->output;
+    hid_t group = H5I_INVALID_HID;
+    int bins = stats->plot_bins;
+    if (bins == 0)
+        return QO_OK;
+    status = h5_output_agree(output, h5_output_group(output, file->vector, "histogram", &group));
+    if (status != QO_OK)
+        return status;
+    QO_TRY(h5_output_array(output, group, "edges", H5T_IEEE_F64LE, bins + 1, stats->plot_edges));
+    QO_TRY(h5_output_array(output, group, "counts", H5T_STD_U64LE, bins, stats->plot_counts));
+done:
+    h5_close(&group);
+    return status;
+}
+
+enum status result_file_begin_vector(struct result_file *file, const struct vector_info *info,
+                                     const struct vector_stats *stats)
+{
+    enum status status;
+    const struct comm *comm = file->publication.comm;
+    struct h5_output *output = &file->output;
+    char *path = NULL;
+    size_t size = strlen(info->name) + sizeof "vectors/";
+    close_vector(file);
+    file->type = info->type;
+    file->n = info->n;
+    QO_TRY(memory_copy_text(info->name, &file->name));
+    QO_TRY(memory_alloc("a group's name", (int64_t)size, 1, &path));
+    snprintf(path, size, "vectors/%s", info->name);
+done:
+    status = comm_agree(comm, status);
+    if (status == QO_OK) {
+        status = h5_output_group(output, output->file, path, &file->vector);
+        if (status == QO_OK)
+            status = write_stats(file, info, stats);
+        status = h5_output_agree(output, status);
+    }
+    memory_free(path);
+    if (status == QO_OK)
+        status = write_histogram(file, stats);
+    return status == QO_OK ? reserve(file, SLACK) : status;
+}
+
+/* A place for one more result; its group's name is made. */
+static enum status add_written(struct result_file *file, const struct result *result)
+{
+    enum status status;
+    struct written_result *larger, *last;
+    if (file->num_written == file->capacity) {
+        int capacity = file->capacity ? 2 * file->capacity : 64;
+        QO_TRY(memory_alloc("list of results", capacity, sizeof *larger, &larger));
+        if (file->num_written)
+            memcpy(larger, file->written, (size_t)file->num_written * sizeof *larger);
+        memory_free(file->written);
+        file->written = larger;
+        file->capacity = capacity;
+    }
+    last = &file->written[file->num_written];
+    *last = (struct written_result){.type = file->type,
+                                    .n = file->n,
+                                    .bits = result->num_bits,
+                                    .k = result->solution.k,
+                                    .outlier_count = result->outlier_count};
+    size_t size = strlen(file->name) + strlen(result->approach) + 32;
+    QO_TRY(memory_alloc("a group's name", (int64_t)size, 1, &last->group));
+    snprintf(last->group, size, "vectors/%s/%s_%dbit", file->name, result->approach,
+             result->num_bits);
+    file->num_written++;
+done:
+    return status;
+}
+
+/* The group of the current result and its large datasets, still without data. */
+static enum status make_datasets(struct result_file *file, const struct written_result *written)
+{
+    enum status status;
+    struct h5_output *output = &file->output;
+    int64_t bytes = (written->n * written->bits + 7) / 8, outliers = written->outlier_count;
+    QO_H5(file->value_type = h5_output_type(written->type), QO_NO_MEMORY, "%s: no memory",
+          output->path);
+    QO_TRY(h5_output_group(output, output->file, written->group, &file->result));
+    QO_TRY(h5_output_dataset(output, file->result, "codes", H5T_STD_U8LE, 1, &bytes, &file->codes));
+    QO_TRY(h5_output_dataset(output, file->result, "outlier_index", H5T_STD_U64LE, 1, &outliers,
+                             &file->outlier_index));
+    QO_TRY(h5_output_dataset(output, file->result, "outlier_value", file->value_type, 1, &outliers,
+                             &file->outlier_value));
+done:
+    return h5_output_agree(output, status);
+}
+
+enum status result_file_begin_result(struct result_file *file, const struct result *result)
+{
+    enum status status;
+    close_result(file);
+    QO_TRY(comm_agree(file->publication.comm, add_written(file, result)));
+    QO_TRY(make_datasets(file, &file->written[file->num_written - 1]));
+    QO_TRY(reserve(file, SLACK));
+    QO_TRY(h5_output_array(&file->output, file->result, "levels", H5T_IEEE_F64LE,
+                           result->solution.k, result->solution.level));
+done:
+    return status;
+}
+
+enum status result_file_write_codes(struct result_file *file, const uint8_t *codes, int64_t first,
+                                    int64_t n, int64_t largest)
+{
+    enum status status = QO_OK;
+    for (int64_t done = 0; done < largest; done += H5_OUTPUT_MAX_CALL) {
+        int64_t left = done < n ? n - done : 0;
+        int64_t part = left < H5_OUTPUT_MAX_CALL ? left : H5_OUTPUT_MAX_CALL;
+        QO_TRY(h5_output_write(&file->output, file->codes, "codes", H5T_NATIVE_UINT8, first + done,
+                               part, part ? codes + done : NULL));
+    }
+done:
+    return status;
+}
+
+enum status result_file_write_outliers(struct result_file *file, const uint64_t *index,
+                                       const void *value, int64_t first, int64_t n)
+{
+    enum status status = QO_OK;
+    if (file->written[file->num_written - 1].outlier_count == 0)
+        return QO_OK;
+    QO_TRY(h5_output_write(&file->output, file->outlier_index, "outlier_index", H5T_NATIVE_UINT64,
+                           first, n, index));
+    QO_TRY(h5_output_write(&file->output, file->outlier_value, "outlier_value", file->value_type,
+                           first, n, value));
+done:
+    return status;
+}
+
+static enum status write_figures(struct result_file *file, const struct result *result)
+{
+    enum status status = QO_OK;
+    const struct {
+        const char *name;
+        double value;
+    } reals[] = {
+        {"mse", result->mse},
+        {"rmse", result->rmse},
+        {"l2_norm", result->l2_norm},
+        {"relative_error", result->relative_error},
+        {"sqnr_db", result->sqnr_db},
+        {"max_abs_error", result->max_abs_error},
+        {"bits_per_value", result->bits_per_value},
+        {"compression_ratio", result->compression_ratio},
+        {"optimality_gap", result->optimality_gap},
+        {"solve_seconds", result->solve_seconds},
+        {"encode_seconds", result->encode_seconds},
+        {"threshold", result->threshold},
+    };
+    for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
+        QO_TRY(h5_output_real(&file->output, file->result, reals[i].name, reals[i].value));
+done:
+    return status;
+}
+
+static enum status write_attributes(struct result_file *file, const struct result *result)
+{
+    enum status status;
+    struct h5_output *output = &file->output;
+    hid_t group = file->result;
+    char digest[17];
+    snprintf(digest, sizeof digest, "%016" PRIx64, result->digest);
+    QO_TRY(h5_output_text(output, group, "approach", result->approach));
+    QO_TRY(h5_output_integer(output, group, "num_bits", result->num_bits));
+    QO_TRY(h5_output_text(output, group, "solver", result->solver));
+    QO_TRY(write_figures(file, result));
+    QO_TRY(h5_output_integer(output, group, "outlier_count", result->outlier_count));
+    QO_TRY(h5_output_integer(output, group, "iterations", result->solution.iterations));
+    QO_TRY(h5_output_byte(output, group, "converged", result->solution.converged));
+    QO_TRY(h5_output_text(output, group, "digest", digest));
+done:
+    return status;
+}
+
+enum status result_file_end_result(struct result_file *file, const struct result *result)
+{
+    enum status status = h5_output_agree(&file->output, write_attributes(file, result));
+    file->written[file->num_written - 1].digest = result->digest;
+    if (status == QO_OK)
+        close_result(file);
+    return status;
+}
+
+enum status result_file_publish(struct result_file *file)
+{
+    enum status status;
+    struct publication *publication = &file->publication;
+    close_vector(file);
+    QO_TRY(h5_output_close(&file->output));
+    QO_TRY(publish_sync(publication));
+    QO_TRY(result_verify(publication->comm, publication->path, publication->partial, file->written,
+                         file->num_written));
+    QO_TRY(publish_finish(publication));
+    clear(file);
+done:
+    return status;
+}
+
+void result_file_abandon(struct result_file *file)
+{
+    if (!file)
+        return;
+    const struct comm *comm = file->publication.comm;
+    if (file->output.broken == QO_OK)
+        close_vector(file);
+    h5_output_discard(&file->output);
+    publish_abandon(&file->publication);
+    if (file->output.broken != QO_OK) {
+        /* MPI_Finalize would close the HDF5 file, and hang or crash in that. */
+        log_error("%s", status_text());
+        comm_wait_all(comm);
+        comm_abort(comm, file->output.broken);
+    }
+    clear(file);
+}
+
+const char *result_file_library(void)
+{
+    static char text[64];
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
+    snprintf(text, sizeof text, "HDF5 %u.%u.%u, %s", major, minor, release, KIND);
+    return text;
+}

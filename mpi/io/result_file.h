@@ -11,11 +11,13 @@
  * Writing the HDF5 result file: complete and verified under its final name, or not there at all.
  *
  * FILE.lock (O_CREAT|O_EXCL: host, process, start time, job) keeps other runs away; the data go to
- * FILE.partial, whose space is reserved before they are written (on some MPI-IO layers a collective write to
- * a full disk returns success); then the file is read back and its digests compared, synced and renamed.
- * An older FILE stays until then. One rank uses HDF5's plain driver, several use MPI-IO.
+ * FILE.partial, whose space is reserved before they are written (on some MPI-IO layers a collective
+ * write to a full disk returns success); then the file is read back and its digests compared,
+ * synced and renamed. An older FILE stays until then. One rank uses HDF5's plain driver, several
+ * use MPI-IO.
  *
- * All functions are Collective and return the same status on every rank.
+ * All functions are Collective and return the same status on every rank. Arguments are the same on
+ * all ranks, but for parts of codes and outliers.
  */
 struct result_file;
 
@@ -26,25 +28,29 @@ struct file_header {
 };
 
 /*
- * Takes the lock and begins FILE.partial. QO_CANT_CREATE: no permission, no such directory, or another run
- * holds the lock; a stale lock (its process is gone on this host, or it names our own job) is taken over
- * with a line in the log.
+ * Takes the lock and begins FILE.partial. QO_CANT_CREATE: no permission, no such directory, or
+ * another run holds the lock; a stale lock (its process is gone on this host, or it names our own
+ * job) is taken over with a line in the log.
  */
 QO_MUST_USE enum status result_file_create(const struct comm *comm, const char *path,
-                                           const struct file_header *header, struct result_file **file);
+                                           const struct file_header *header,
+                                           struct result_file **file);
 
 /* Begins the group of a vector: attributes and plot histogram. */
-QO_MUST_USE enum status result_file_begin_vector(struct result_file *file, const struct vector_info *info,
+QO_MUST_USE enum status result_file_begin_vector(struct result_file *file,
+                                                 const struct vector_info *info,
                                                  const struct vector_stats *stats);
 
 /*
- * Begins the group of a result of the current vector, with its levels, and reserves the space of codes and
- * outliers. QO_IO, saying how much is needed and free, if the disk is too full.
+ * Begins the group of a result of the current vector, with its levels, and reserves the space of
+ * codes and outliers. QO_IO, saying how much is needed and free, if the disk is too full.
  */
-QO_MUST_USE enum status result_file_begin_result(struct result_file *file, const struct result *result);
+QO_MUST_USE enum status result_file_begin_result(struct result_file *file,
+                                                 const struct result *result);
 
-/* Writes bytes [first, first + n) of the codes; ranks write disjoint parts, n may be 0. Moves at most 1 GiB a
- * call to MPI; all ranks pass the same `largest` >= n, which sets the number of calls. */
+/* Writes bytes [first, first + n) of the codes; ranks write disjoint parts, n may be 0. Moves at
+ * most 1 GiB a call to MPI; all ranks pass the same `largest` >= n, which sets the number of calls.
+ */
 QO_MUST_USE enum status result_file_write_codes(struct result_file *file, const uint8_t *codes,
                                                 int64_t first, int64_t n, int64_t largest);
 
@@ -53,21 +59,26 @@ QO_MUST_USE enum status result_file_write_outliers(struct result_file *file, con
                                                    const void *value, int64_t first, int64_t n);
 
 /* Writes the attributes of the result, its digest among them, and closes its group. */
-QO_MUST_USE enum status result_file_end_result(struct result_file *file, const struct result *result);
+QO_MUST_USE enum status result_file_end_result(struct result_file *file,
+                                               const struct result *result);
 
 /*
- * Closes, reads every code, level and outlier back through the plain driver (each rank the part of its
- * neighbour), compares digests, syncs, renames, removes the lock and frees the file. QO_IO if anything
- * differs; then, as with every failure, result_file_abandon is still to be called.
+ * Closes, reads every code, level and outlier back through the plain driver (each rank the part of
+ * its neighbour), compares digests, syncs, renames, removes the lock and frees the file. QO_IO if
+ * anything differs; then, as with every failure, result_file_abandon is still to be called.
  */
 QO_MUST_USE enum status result_file_publish(struct result_file *file);
 
-/* Removes FILE.partial and the lock and frees the file; NULL and a published file are allowed. */
+/*
+ * Removes FILE.partial and the lock and frees the file; NULL is allowed. Where MPI-IO itself has
+ * failed the file can neither be closed nor left open until MPI ends (ranks would hang or crash
+ * there): then this prints status_text() and ends the program with that failure's code.
+ */
 void result_file_abandon(struct result_file *file);
 
-/* Pure. The digest of a part of a result: codes of whole blocks (but the vector's last), first byte at
- * `first`, are hashed block by block (XXH3), so digests of parts add up modulo 2^64. `block_bytes` is
- * QO_BLOCK * bits / 8. */
+/* Pure. The digest of a part of a result: codes of whole blocks (but the vector's last), first byte
+ * at `first`, are hashed block by block (XXH3), so digests of parts add up modulo 2^64.
+ * `block_bytes` is QO_BLOCK * bits / 8. */
 uint64_t result_digest_codes(const uint8_t *codes, int64_t first, int64_t n, int64_t block_bytes);
 
 /* Pure. The HDF5 library's name and version, and whether it is parallel, one line. */

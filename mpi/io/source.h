@@ -14,12 +14,13 @@
 
 /* One vector of a source. */
 struct vector_info {
-    char *name;   /* below /vectors in the result file: no leading '/', unique, no empty, "." or ".." part */
+    char *name; /* below /vectors in the result file: no leading '/', unique, no empty, "." or ".."
+                   part */
     char *origin; /* "FILE", "FILE:DATASET", "FILE:TENSOR", or the name: for messages */
     enum element_type type;
     int num_dims; /* 0 for a scalar */
     int64_t shape[SOURCE_MAX_DIMS];
-    int64_t n; /* product of the shape; at least 1 */
+    int64_t n;     /* product of the shape; at least 1 */
     int num_fills; /* 0 to 2: values of _FillValue and missing_value that are not NaN */
     double fill[2];
 };
@@ -42,9 +43,9 @@ struct source_request {
 struct source;
 
 /*
- * Collective. Finds the vectors: rank 0 looks into the files, all ranks get the same list. QO_NO_INPUT: a file
- * cannot be opened or has no such dataset; QO_DATA: it opened and is not what it claims; QO_USAGE: names
- * collide, or nothing is selected. *source is NULL after a failure.
+ * Collective. Finds the vectors: rank 0 looks into the files, all ranks get the same list.
+ * QO_NO_INPUT: a file cannot be opened or has no such dataset; QO_DATA: it opened and is not what
+ * it claims; QO_USAGE: names collide, or nothing is selected. *source is NULL after a failure.
  */
 QO_MUST_USE enum status source_open(const struct comm *comm, const struct source_request *request,
                                     struct source **source);
@@ -54,11 +55,12 @@ int source_count(const struct source *source);
 const struct vector_info *source_vector(const struct source *source, int index);
 
 /*
- * Local. Reads elements [begin, end) of a vector, in C order, into x, in the machine's byte order. Calls move at
- * most 1 GiB each. begin == end is allowed and reads nothing. QO_NO_INPUT, QO_DATA (the file has changed or
- * is cut), QO_IO (a read failed).
+ * Local. Reads elements [begin, end) of a vector, in C order, into x, in the machine's byte order.
+ * Calls move at most 1 GiB each. begin == end is allowed and reads nothing. QO_NO_INPUT, QO_DATA
+ * (the file has changed or is cut), QO_IO (a read failed).
  */
-QO_MUST_USE enum status source_read(struct source *source, int index, int64_t begin, int64_t end, void *x);
+QO_MUST_USE enum status source_read(struct source *source, int index, int64_t begin, int64_t end,
+                                    void *x);
 
 /* Local. Closes files and frees all; NULL is allowed. */
 void source_close(struct source *source);

@@ -23,7 +23,7 @@ struct decoder {
     char *x;
     uint64_t *outlier_index;
     char *outlier_value;
-    int64_t next_outlier; /* the first that was not put back yet */
+    int64_t next_outlier;       /* the first that was not put back yet */
     int64_t loaded, num_loaded; /* outliers [loaded, loaded + num_loaded) are in the buffers */
 };
 
@@ -42,13 +42,14 @@ static enum status decoder_init(struct decoder *decoder, int64_t first)
     const struct stored_result *stored = decoder->stored;
     size_t size = element_size(stored->vector.type);
     struct keep all = {.lo = -INFINITY, .hi = INFINITY};
-    level_table_init(&decoder->table, stored->bits, stored->level, stored->k, &all, stored->level[0],
-                     stored->level[stored->k - 1]);
+    level_table_init(&decoder->table, stored->bits, stored->level, stored->k, &all,
+                     stored->level[0], stored->level[stored->k - 1]);
     QO_TRY(memory_alloc("codes", TILE * stored->bits / 8, 1, &decoder->codes));
     QO_TRY(memory_alloc("decoded elements", TILE, size, &decoder->x));
     QO_TRY(memory_alloc("outlier indices", OUTLIERS_AT_A_TIME, 8, &decoder->outlier_index));
     QO_TRY(memory_alloc("outliers", OUTLIERS_AT_A_TIME, size, &decoder->outlier_value));
-    QO_TRY(result_reader_find_outlier(decoder->reader, decoder->index, first, &decoder->next_outlier));
+    QO_TRY(
+        result_reader_find_outlier(decoder->reader, decoder->index, first, &decoder->next_outlier));
 done:
     return status;
 }
@@ -99,8 +100,8 @@ done:
     return status;
 }
 
-enum status decode_result(const struct comm *comm, struct engine *engine, struct result_reader *reader,
-                          int index, struct restored_file *file)
+enum status decode_result(const struct comm *comm, struct engine *engine,
+                          struct result_reader *reader, int index, struct restored_file *file)
 {
     struct decoder decoder = {.engine = engine, .reader = reader, .index = index};
     decoder.stored = result_reader_result(reader, index);

@@ -67,7 +67,8 @@ enum status encode_vector(const struct walk *walk, const struct level_table *tab
     return QO_OK;
 }
 
-/* Collective. Lists and writes this rank's outliers, part by part; all ranks make `rounds` calls. */
+/* Collective. Lists and writes this rank's outliers, part by part; all ranks make `rounds` calls.
+ */
 static enum status write_rounds(const struct walk *walk, const struct level_table *table,
                                 const struct encoding *encoding, struct result_file *file,
                                 int64_t rounds, struct outlier_list *list, uint64_t *digest)
@@ -75,13 +76,14 @@ static enum status write_rounds(const struct walk *walk, const struct level_tabl
     int64_t position = 0, written = encoding->outliers_before;
     for (int64_t round = 0; round < rounds; round++) {
         list->count = 0;
-        enum status status = walk->engine->kernels->collect(walk->engine, &walk->tile, table,
-                                                            &position, list);
+        enum status status =
+            walk->engine->kernels->collect(walk->engine, &walk->tile, table, &position, list);
         if ((status = comm_agree(walk->comm, status)) != QO_OK)
             return status;
         *digest += result_digest_outliers(walk->info->type, list->index, list->value, list->count);
         if (file)
-            status = result_file_write_outliers(file, list->index, list->value, written, list->count);
+            status =
+                result_file_write_outliers(file, list->index, list->value, written, list->count);
         if (status != QO_OK)
             return status;
         written += list->count;
@@ -90,7 +92,8 @@ static enum status write_rounds(const struct walk *walk, const struct level_tabl
 }
 
 enum status encode_outliers(const struct walk *walk, const struct level_table *table,
-                            const struct encoding *encoding, struct result_file *file, uint64_t *digest)
+                            const struct encoding *encoding, struct result_file *file,
+                            uint64_t *digest)
 {
     enum status status;
     if (encoding->num_outliers == 0)

@@ -7,11 +7,12 @@
 #include "pack.h"
 #include "reduce.h"
 
-/* A cell of 52 bits is parted into 2^12 at a time at best, 2^8 where many need it: 7 walks at most. */
+/* A cell of 52 bits is parted into 2^12 at a time at best, 2^8 where many need it: 7 walks at most.
+ */
 #define MAX_SPLITS 8
 
-/* A well-mixed 64-bit number for each i (the finaliser of splitmix64): which element of a stratum is looked
- * at must not follow any pattern of the data. */
+/* A well-mixed 64-bit number for each i (the finaliser of splitmix64): which element of a stratum
+ * is looked at must not follow any pattern of the data. */
 static uint64_t mix(uint64_t i)
 {
     uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
@@ -79,7 +80,8 @@ static enum status reduce_totals(const struct walk *walk, const struct cell_map 
 {
     struct cell_packing packing = pack_cells_plan(map, walk->info->n);
     int64_t words = map->num_cells * packing.words + 3, *buffer = NULL;
-    enum status status = memory_alloc_large("histogram to be reduced", words, sizeof *buffer, &buffer);
+    enum status status =
+        memory_alloc_large("histogram to be reduced", words, sizeof *buffer, &buffer);
     if ((status = comm_agree(walk->comm, status)) == QO_OK) {
         pack_cells(&packing, totals->cells, map->num_cells, buffer);
         int64_t *counts = buffer + words - 3;
@@ -131,8 +133,8 @@ done:
     return comm_agree(walk->comm, histogram_moments(histogram, &m->moments));
 }
 
-/* Whether the distinct values, of all elements or of those within the bounds, may be few enough to be the
- * levels, but share cells. Pure: the same on all ranks. */
+/* Whether the distinct values, of all elements or of those within the bounds, may be few enough to
+ * be the levels, but share cells. Pure: the same on all ranks. */
 static bool hides_few_values(const struct measurement *m, double threshold)
 {
     double value[QO_MAX_LEVELS], lo, hi;
@@ -145,7 +147,8 @@ static bool hides_few_values(const struct measurement *m, double threshold)
     return count < 0;
 }
 
-enum status measure_vector(const struct walk *walk, double threshold, struct measurement *measurement)
+enum status measure_vector(const struct walk *walk, double threshold,
+                           struct measurement *measurement)
 {
     enum status status;
     struct cell_map map = {0};
@@ -167,7 +170,8 @@ void measurement_clear(struct measurement *measurement)
     *measurement = (struct measurement){0};
 }
 
-void measurement_bounds(const struct measurement *measurement, double threshold, double *lo, double *hi)
+void measurement_bounds(const struct measurement *measurement, double threshold, double *lo,
+                        double *hi)
 {
     const struct moments *m = &measurement->moments;
     *lo = m->mean - threshold * m->std;

@@ -14,10 +14,10 @@ struct measurement {
 };
 
 /*
- * Collective. Measures the vector: a look at a sample chosen by global index places the cells, a walk fills
- * them; where few distinct values share cells, further walks over finer cells part them. `threshold` sets
- * the outlier bounds within which that is seen to, beside the whole vector. The same status on every rank; the
- * measurement is to be cleared after a failure too.
+ * Collective. Measures the vector: a look at a sample chosen by global index places the cells, a
+ * walk fills them; where few distinct values share cells, further walks over finer cells part them.
+ * `threshold` sets the outlier bounds within which that is seen to, beside the whole vector. The
+ * same status on every rank; the measurement is to be cleared after a failure too.
  */
 QO_MUST_USE enum status measure_vector(const struct walk *walk, double threshold,
                                        struct measurement *measurement);
@@ -26,6 +26,7 @@ QO_MUST_USE enum status measure_vector(const struct walk *walk, double threshold
 void measurement_clear(struct measurement *measurement);
 
 /* Pure. The bounds beyond which an element is an outlier: mean -+ threshold * std. */
-void measurement_bounds(const struct measurement *measurement, double threshold, double *lo, double *hi);
+void measurement_bounds(const struct measurement *measurement, double threshold, double *lo,
+                        double *hi);
 
 #endif

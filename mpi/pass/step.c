@@ -19,7 +19,8 @@ static int64_t *first_word(struct step_buffer *buffer, int k)
     return buffer->level[QO_MAX_LEVELS - k];
 }
 
-static void fill_buffer(struct step_buffer *buffer, int k, struct assign_totals *totals, bool failed)
+static void fill_buffer(struct step_buffer *buffer, int k, struct assign_totals *totals,
+                        bool failed)
 {
     memset(buffer, 0, sizeof *buffer);
     buffer->num_failed = failed;

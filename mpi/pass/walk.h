@@ -9,8 +9,8 @@
 #include "status.h"
 
 /*
- * One vector under way: this rank's shard of it in memory, and what every walk over it needs. A walk goes
- * over the shard with the engine's kernels and adds up integers over the ranks.
+ * One vector under way: this rank's shard of it in memory, and what every walk over it needs. A
+ * walk goes over the shard with the engine's kernels and adds up integers over the ranks.
  */
 struct walk {
     const struct comm *comm;
@@ -23,8 +23,8 @@ struct walk {
 };
 
 /*
- * Collective. Takes this rank's shard of a vector into memory. The same status on every rank. The walk is
- * to be closed after a failure too.
+ * Collective. Takes this rank's shard of a vector into memory. The same status on every rank. The
+ * walk is to be closed after a failure too.
  */
 QO_MUST_USE enum status walk_open(struct walk *walk, const struct comm *comm, struct engine *engine,
                                   struct source *source, int index);

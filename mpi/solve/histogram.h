@@ -9,24 +9,24 @@
 #include "status.h"
 
 /*
- * The exact integer histogram, seen as mathematics: where its cells lie, what its integers say of the
- * vector. All functions are Local or Pure and depend on nothing but their arguments, so ranks that hold
- * the same integers get the same bits. Floating point is + - * / and sqrt only.
+ * The exact integer histogram, seen as mathematics: where its cells lie, what its integers say of
+ * the vector. All functions are Local or Pure and depend on nothing but their arguments, so ranks
+ * that hold the same integers get the same bits. Floating point is + - * / and sqrt only.
  */
 
-/* Elements looked at to place the cells. A vector of at most this many is looked at whole, and then each
- * distinct value has a cell of its own. */
+/* Elements looked at to place the cells. A vector of at most this many is looked at whole, and then
+ * each distinct value has a cell of its own. */
 #define HISTOGRAM_SAMPLE 65536
 
 /* Cells that a plan aims at, placed by density^(1/3). */
 #define HISTOGRAM_CELLS 65536
 
 /*
- * Local. Places the cells from key[n], the keys of a sample (finite elements, no fill values; any order;
- * sorted in place). `whole` says that the sample is the vector. 16-bit types get a cell a key whatever the
- * sample. Values that stand out in a sample (repeated ones) get a cell of their own; the rest
- * follows density^(1/3), which makes the error of a quantizer that cuts cells least (Panter and Dite 1951).
- * n may be 0. The map is to be cleared by the caller.
+ * Local. Places the cells from key[n], the keys of a sample (finite elements, no fill values; any
+ * order; sorted in place). `whole` says that the sample is the vector. 16-bit types get a cell a
+ * key whatever the sample. Values that stand out in a sample (repeated ones) get a cell of their
+ * own; the rest follows density^(1/3), which makes the error of a quantizer that cuts cells least
+ * (Panter and Dite 1951). n may be 0. The map is to be cleared by the caller.
  */
 QO_MUST_USE enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_t *key,
                                        int64_t n, bool whole);
@@ -49,7 +49,8 @@ struct moments {
 };
 
 /* Local. QO_NO_MEMORY aside it cannot fail. */
-QO_MUST_USE enum status histogram_moments(const struct histogram *histogram, struct moments *moments);
+QO_MUST_USE enum status histogram_moments(const struct histogram *histogram,
+                                          struct moments *moments);
 
 /* Pure. Whether a cell holds one value: count * sum of squares == (sum of offsets)^2. */
 bool histogram_is_single(const struct cell *cell);
@@ -58,16 +59,17 @@ bool histogram_is_single(const struct cell *cell);
 double histogram_mean(const struct histogram *histogram, int64_t cell);
 
 /*
- * Local. Lists the distinct values with lo <= value <= hi (-0.0 and +0.0 are one), ascending, if there are
- * at most `capacity`. Sets *count to their number, to 0 if there are more, or to -1 if a cell with several
- * values stands in the way: then histogram_split and another walk over the data will tell.
+ * Local. Lists the distinct values with lo <= value <= hi (-0.0 and +0.0 are one), ascending, if
+ * there are at most `capacity`. Sets *count to their number, to 0 if there are more, or to -1 if a
+ * cell with several values stands in the way: then histogram_split and another walk over the data
+ * will tell.
  */
 void histogram_distinct(const struct histogram *histogram, double lo, double hi, int capacity,
                         double *value, int *count);
 
 /*
- * Local. A finer map: each cell that holds several values is cut into up to 4096 equal parts, all others
- * stay. Only for histograms with few non-empty cells.
+ * Local. A finer map: each cell that holds several values is cut into up to 4096 equal parts, all
+ * others stay. Only for histograms with few non-empty cells.
  */
 QO_MUST_USE enum status histogram_split(const struct histogram *histogram, struct cell_map *finer);
 
@@ -75,9 +77,10 @@ QO_MUST_USE enum status histogram_split(const struct histogram *histogram, struc
 #define HISTOGRAM_PLOT_BINS 512
 
 /*
- * Local. Counts for plots: edges[bins + 1] at the ends of cells, as near as they come to an even grid over
- * [min, max], and counts[bins], whose sum is the number of measured elements. Returns bins, 0 for a
- * histogram of nothing. Edges ascend strictly; all equal elements give one bin around them.
+ * Local. Counts for plots: edges[bins + 1] at the ends of cells, as near as they come to an even
+ * grid over [min, max], and counts[bins], whose sum is the number of measured elements. Returns
+ * bins, 0 for a histogram of nothing. Edges ascend strictly; all equal elements give one bin around
+ * them.
  */
 int histogram_plot(const struct histogram *histogram, double min, double max, double *edges,
                    uint64_t *counts);

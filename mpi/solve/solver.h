@@ -12,8 +12,8 @@
 #define SOLVER_MAX_LEVELS 256
 
 /*
- * A look at the data for given levels, each element at its nearest one: what a Lloyd step needs. The only
- * way a solver reaches the vector.
+ * A look at the data for given levels, each element at its nearest one: what a Lloyd step needs.
+ * The only way a solver reaches the vector.
  */
 struct level_sums {
     int64_t count[SOLVER_MAX_LEVELS];
@@ -22,8 +22,8 @@ struct level_sums {
 };
 
 struct look {
-    /* Collective where the data are: called by all ranks with the same level[k], ascending; gives all the
-     * same sums. */
+    /* Collective where the data are: called by all ranks with the same level[k], ascending; gives
+     * all the same sums. */
     enum status (*assign)(void *context, const double *level, int k, struct level_sums *sums);
     void *context;
 };
@@ -36,15 +36,16 @@ enum range_kind { RANGE_GIVEN, RANGE_MINMAX, RANGE_OPTIMAL };
 enum init { INIT_OPTIMAL, INIT_QUANTILE, INIT_KMEANS_PP, INIT_RANDOM };
 
 /*
- * A problem: the levels for the elements of a histogram that lie in [lo, hi]. `min` and `max` are the
- * smallest and largest such element; min > max where there is none.
+ * A problem: the levels for the elements of a histogram that lie in [lo, hi]. `min` and `max` are
+ * the smallest and largest such element; min > max where there is none.
  */
 struct problem {
     const struct histogram *histogram;
     double lo, hi;
     double min, max;
-    int64_t num_elements; /* of the whole vector, outliers too: history's mse is per element of it */
-    int bits;             /* 1 to 8: at most 2^bits levels */
+    int64_t
+        num_elements; /* of the whole vector, outliers too: history's mse is per element of it */
+    int bits;         /* 1 to 8: at most 2^bits levels */
     enum levels_kind kind;
     enum range_kind range;
     double range_lo, range_hi; /* for RANGE_GIVEN */
@@ -63,7 +64,7 @@ struct step {
 };
 
 struct solution {
-    int k; /* 1 to 2^bits */
+    int k;                           /* 1 to 2^bits */
     double level[SOLVER_MAX_LEVELS]; /* finite, strictly ascending */
     int iterations;
     bool converged;
@@ -76,8 +77,9 @@ struct solution {
 void solution_clear(struct solution *solution);
 
 /*
- * A solver: one file, one algorithm. `solve` is Collective if it looks, else Local; equal problems give
- * equal solutions on every rank. The solution is to be cleared by the caller, after a failure too.
+ * A solver: one file, one algorithm. `solve` is Collective if it looks, else Local; equal problems
+ * give equal solutions on every rank. The solution is to be cleared by the caller, after a failure
+ * too.
  */
 struct solver {
     const char *name;
@@ -85,8 +87,8 @@ struct solver {
     enum status (*solve)(const struct problem *problem, struct solution *solution);
 };
 
-/* Pure. The first solver of that name that fits the problem; NULL if there is none ("uniform" serves
- * LEVELS_EVEN, "lloyd" LEVELS_FREE). */
+/* Pure. The first solver of that name that fits the problem; NULL if there is none ("uniform"
+ * serves LEVELS_EVEN, "lloyd" LEVELS_FREE). */
 const struct solver *solver_find(const char *name, const struct problem *problem);
 
 #endif

@@ -84,7 +84,8 @@ static void test_moments_that_depend_on_the_ranks(void **state)
     draw(values);
     subject_open(&subject, values);
     assert_int_equal(measure_vector(&subject.walk, 3.0, &m), QO_OK);
-    /* The sums of these float32 values fit 64 bits of mantissa well enough to tell the nearest double. */
+    /* The sums of these float32 values fit 64 bits of mantissa well enough to tell the nearest
+     * double. */
     long double sum = 0, square = 0;
     float min = INFINITY, max = -INFINITY;
     for (int i = 0; i < N; i++) {
@@ -160,7 +161,8 @@ static bool is_kept(const struct keep *keep, double x)
     return x >= keep->lo && x <= keep->hi;
 }
 
-/* The squared error by the rule of blocks and lanes; blocks are few, so their sum is exact in long double. */
+/* The squared error by the rule of blocks and lanes; blocks are few, so their sum is exact in long
+ * double. */
 static double true_error(const struct keep *keep)
 {
     long double total = 0;
@@ -186,11 +188,8 @@ static void test_a_step_that_depends_on_the_ranks(void **state)
     struct level_sums sums;
     draw(values);
     subject_open(&subject, values);
-    struct step_context step = {.walk = &subject.walk,
-                                .keep = {.lo = -2.0, .hi = 2.0},
-                                .min = -2.0,
-                                .max = 2.0,
-                                .bits = 2};
+    struct step_context step = {
+        .walk = &subject.walk, .keep = {.lo = -2.0, .hi = 2.0}, .min = -2.0, .max = 2.0, .bits = 2};
     assert_int_equal(step_assign(&step, level, 4, &sums), QO_OK);
     int64_t count[4] = {0};
     long double sum[4] = {0};

@@ -91,7 +91,8 @@ static void test_words_sent_for_offsets_that_cannot_be(void **state)
     for (uint64_t i = 0; i < 1024; i++)
         low[i] = i;
     assert_int_equal(cell_map_init(&map, ELEMENT_F16, low, 1024, 0, 1023), QO_OK);
-    map.low[1023] = element_last_key(ELEMENT_F16); /* as in a complete map: the last cell is one key */
+    map.low[1023] =
+        element_last_key(ELEMENT_F16); /* as in a complete map: the last cell is one key */
     for (uint64_t i = 0; i < 1023; i++)
         map.low[i] = element_last_key(ELEMENT_F16) - 1023 + i;
     assert_int_equal(pack_cells_plan(&map, 1000000).words, 1);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "blocks.h"
+#include "scalar.h"
+
+CPU_INLINE void assign_elements(const struct sorter *sorter, enum element_type type, const void *x,
+                                int64_t n, struct assign_sums *sums)
+{
+    for (int64_t i = 0; i < n; i++) {
+        struct scalar s = scalar_at(sorter, type, x, i);
+        if (!s.kept) {
+            sums->num_outliers++;
+            continue;
+        }
+        double error = s.value - sorter->level[s.code];
+        sums->lane[i % QO_LANES] += error * error;
+        sums->count[s.code]++;
+        sums->residual[s.code] += (uint64_t)ops_fixed(error, sorter->scale[s.code]);
+    }
+}
+
+void assign_portable(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
+                     struct assign_sums *sums)
+{
+    switch (type) {
+    case ELEMENT_F64:
+        assign_elements(sorter, ELEMENT_F64, x, n, sums);
+        break;
+    case ELEMENT_F32:
+        assign_elements(sorter, ELEMENT_F32, x, n, sums);
+        break;
+    case ELEMENT_BF16:
+        assign_elements(sorter, ELEMENT_BF16, x, n, sums);
+        break;
+    default:
+        assign_elements(sorter, ELEMENT_F16, x, n, sums);
+    }
+}

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "blocks.h"
+#include "sums.h"
+#include "vector.h"
+
+/* Levels whose sums stay in registers. */
+#define FEW 8
+
+/* A block's running sums: error lanes 0 to 7 and 8 to 15, elements with a level. */
+struct running {
+    __m512d lane[2];
+    int64_t num_kept;
+};
+
+/* Residuals of half h in fixed point, plus OPS_ROUNDER_BITS; adds the squared errors. */
+CPU_INLINE __m512i assign_half(const struct vector_tables *t, int steps, const struct vector *v, int h,
+                               struct running *run)
+{
+    __m512d error = vector_error(t, steps, v, h);
+    __m512d scale = vector_look_up(t->scale, t->sorter->scale, steps, v->index[h]);
+    run->lane[h] = _mm512_add_pd(run->lane[h], _mm512_mul_pd(error, error));
+    __m512d fixed = _mm512_mul_pd(error, scale);
+    return _mm512_castpd_si512(_mm512_add_pd(fixed, _mm512_set1_pd(OPS_ROUNDER)));
+}
+
+/* Sums of up to FEW levels: residuals, each with OPS_ROUNDER_BITS still in it, and counts. */
+struct few {
+    __m512i residual[FEW];
+    int64_t count[FEW];
+};
+
+CPU_INLINE void add_few(const struct vector_tables *t, enum element_type type, const void *x,
+                        int64_t i, __mmask16 valid, struct few *few, struct running *run)
+{
+    struct vector v = vector_at(t, type, 3, x, i, valid);
+    __m512i low = assign_half(t, 3, &v, 0, run), high = assign_half(t, 3, &v, 1, run);
+    run->num_kept += __builtin_popcount(v.kept);
+    for (int level = 0; level < FEW; level++) {
+        __mmask16 here = _mm_mask_cmpeq_epi8_mask(v.kept, v.code, _mm_set1_epi8((char)level));
+        few->residual[level] = _mm512_mask_add_epi64(few->residual[level], (__mmask8)here,
+                                                     few->residual[level], low);
+        few->residual[level] = _mm512_mask_add_epi64(few->residual[level], (__mmask8)(here >> 8),
+                                                     few->residual[level], high);
+        few->count[level] += __builtin_popcount(here);
+    }
+}
+
+CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, const void *x,
+                           int64_t n, struct running *run, struct assign_sums *sums)
+{
+    const struct vector_tables t = vector_tables_of(sorter);
+    struct few few = {0};
+    int64_t i = 0;
+    for (; i + CPU_GROUP <= n; i += CPU_GROUP)
+        add_few(&t, type, x, i, 0xffff, &few, run);
+    if (i < n)
+        add_few(&t, type, x, i, vector_valid(i, n), &few, run);
+    for (int level = 0; level < FEW; level++) {
+        uint64_t residual = (uint64_t)_mm512_reduce_add_epi64(few.residual[level]);
+        residual -= (uint64_t)few.count[level] * (uint64_t)OPS_ROUNDER_BITS; /* all modulo 2^64 */
+        sums->residual[level] = residual;
+        sums->count[level] = few.count[level];
+    }
+}
+
+CPU_INLINE void add_many(const struct vector_tables *t, enum element_type type, int steps,
+                         const void *x, int64_t i, __mmask16 valid, uint8_t *code,
+                         uint64_t *residual, struct running *run, struct assign_sums *sums)
+{
+    struct vector v = vector_at(t, type, steps, x, i, valid);
+    const __m512i rounder = _mm512_set1_epi64(OPS_ROUNDER_BITS);
+    for (int h = 0; h < 2; h++) {
+        __m512i fixed = assign_half(t, steps, &v, h, run);
+        _mm512_storeu_si512(residual + 8 * h, _mm512_sub_epi64(fixed, rounder));
+    }
+    _mm_storeu_si128((__m128i *)code, v.code);
+    run->num_kept += __builtin_popcount(v.kept);
+    if (v.kept != 0xffff)
+        sums_take_back(sums, code, v.kept);
+}
+
+CPU_INLINE void assign_many(const struct sorter *sorter, enum element_type type, int steps,
+                            const void *x, int64_t n, struct running *run, struct assign_sums *sums)
+{
+    const struct vector_tables t = vector_tables_of(sorter);
+    struct sums_tables tables = {0};
+    struct sums_chunk chunk;
+    for (int64_t begin = 0; begin < n; begin += CPU_CHUNK) {
+        int64_t end = n - begin < CPU_CHUNK ? n : begin + CPU_CHUNK, at = 0;
+        for (; begin + at < end; at += CPU_GROUP)
+            add_many(&t, type, steps, x, begin + at, vector_valid(begin + at, end), chunk.code + at,
+                     chunk.residual + at, run, sums);
+        sums_add(&tables, &chunk, at);
+    }
+    sums_finish(&tables, sums);
+}
+
+CPU_INLINE void assign_type(const struct sorter *sorter, enum element_type type, const void *x,
+                            int64_t n, struct assign_sums *sums)
+{
+    struct running run = {0};
+    if (sorter->steps == 3)
+        assign_few(sorter, type, x, n, &run, sums);
+    else if (sorter->steps == 4)
+        assign_many(sorter, type, 4, x, n, &run, sums);
+    else
+        assign_many(sorter, type, VECTOR_MANY, x, n, &run, sums);
+    sums->num_outliers = n - run.num_kept;
+    _mm512_storeu_pd(sums->lane, run.lane[0]);
+    _mm512_storeu_pd(sums->lane + 8, run.lane[1]);
+}
+
+void assign_avx512(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
+                   struct assign_sums *sums)
+{
+    switch (type) {
+    case ELEMENT_F64:
+        assign_type(sorter, ELEMENT_F64, x, n, sums);
+        break;
+    case ELEMENT_F32:
+        assign_type(sorter, ELEMENT_F32, x, n, sums);
+        break;
+    case ELEMENT_BF16:
+        assign_type(sorter, ELEMENT_BF16, x, n, sums);
+        break;
+    default:
+        assign_type(sorter, ELEMENT_F16, x, n, sums);
+    }
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <omp.h>
+
+#include "cpu.h"
+
+/*
+ * The walk that measures. Each thread counts into a table of its own, element by element without a
+ * branch: numbers that are not finite have keys, hence cells, of their own, and whoever merges the tables leaves
+ * those cells out. Tables of all threads take at most TABLE_BYTES; more threads than that do not walk.
+ */
+#define TABLE_BYTES ((int64_t)32 << 20)
+
+/* Patterns of a 16-bit type. */
+#define PATTERNS 65536
+
+static int64_t table_size(enum element_type type, int64_t num_cells)
+{
+    switch (type) {
+    case ELEMENT_F64:
+        return num_cells * (int64_t)sizeof(struct cell);
+    case ELEMENT_F32:
+        return num_cells * (int64_t)sizeof(struct slim_cell);
+    default: /* two tables by turns: equal neighbours need not wait for each other's store */
+        return 2 * PATTERNS * (int64_t)sizeof(uint32_t);
+    }
+}
+
+/* Zeroed parts for *threads threads, or for as many as there may be tables. */
+static enum status prepare_parts(struct engine *engine, enum element_type type, int64_t num_cells,
+                                 int *threads)
+{
+    enum status status = QO_OK;
+    struct engine_state *state = engine->state;
+    int64_t size = table_size(type, num_cells);
+    size = (size + QO_ALIGNMENT - 1) / QO_ALIGNMENT * QO_ALIGNMENT;
+    int64_t most = TABLE_BYTES / size > 1 ? TABLE_BYTES / size : 1;
+    *threads = *threads < most ? *threads : (int)most;
+    if (state->table_bytes < *threads * size) {
+        memory_free(state->tables);
+        state->tables = NULL;
+        state->table_bytes = 0;
+        QO_TRY(memory_alloc_large("histogram tables", *threads, (size_t)size, &state->tables));
+        state->table_bytes = *threads * size;
+    }
+    for (int t = 0; t < *threads; t++)
+        state->part[t] = (struct measure_part){.min_key = UINT64_MAX, .table = state->tables + t * size};
+#pragma omp parallel for schedule(static) num_threads(*threads)
+    for (int t = 0; t < *threads; t++)
+        memset(state->part[t].table, 0, (size_t)size);
+done:
+    return status;
+}
+
+/*
+ * A thread's cell as exact sums of offsets. With m the mantissa of a key and a that of the cell's first key,
+ * offset = m - a, so the sums follow from those of m and m^2.
+ */
+static struct cell widen(const struct slim_cell *slim, uint64_t a)
+{
+    unsigned __int128 square = ((unsigned __int128)slim->square_high << 32) + slim->square_low;
+    square += (unsigned __int128)a * a * slim->count - (unsigned __int128)a * slim->sum * 2;
+    uint64_t sum = slim->sum - a * slim->count; /* < 2^31 * 2^23 */
+    return (struct cell){slim->count, {sum, 0}, {(uint64_t)square, (uint64_t)(square >> 64), 0}};
+}
+
+/* `count` elements at one offset. */
+static struct cell repeat(uint64_t count, uint64_t offset)
+{
+    unsigned __int128 square = (unsigned __int128)offset * offset * count; /* < 2^32 * 2^32 */
+    return (struct cell){count, {offset * count, 0}, {(uint64_t)square, (uint64_t)(square >> 64), 0}};
+}
+
+/* Merges the tables for float32 and float64; returns the number of elements in cells that are not finite. */
+static int64_t merge_cells(const struct engine_state *state, int threads, const struct cell_map *map,
+                           struct measure_totals *totals)
+{
+    int64_t num_nonfinite = 0, num_measured = 0;
+    uint64_t mantissa = cell_map_binade(map->type) - 1;
+#pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : num_nonfinite, num_measured)
+    for (int64_t i = 0; i < map->num_cells; i++) {
+        bool finite = element_is_finite(map->type, element_unkey(map->type, map->low[i]));
+        for (int t = 0; t < threads; t++) {
+            const struct measure_part *part = &state->part[t];
+            struct cell cell = map->type == ELEMENT_F64
+                                   ? part->cell[i]
+                                   : widen(&part->slim[i], map->low[i] & mantissa);
+            *(finite ? &num_measured : &num_nonfinite) += (int64_t)cell.count;
+            if (finite && cell.count)
+                cell_merge(&totals->cells[i], &cell);
+        }
+    }
+    totals->num_measured += num_measured;
+    return num_nonfinite;
+}
+
+/* Merges one bit pattern of a 16-bit type; returns how often it occurred and was not finite. */
+static int64_t merge_pattern(uint64_t bits, uint64_t count, const struct sorter *fills,
+                             const struct cell_map *map, struct measure_totals *totals)
+{
+    double value = element_value(map->type, bits);
+    uint64_t key = element_key(map->type, bits);
+    if (value == fills->fill_f64[0] || value == fills->fill_f64[1]) {
+        totals->num_fill += (int64_t)count;
+        return 0;
+    }
+    if (!element_is_finite(map->type, bits))
+        return (int64_t)count;
+    int64_t i = map->num_cells == PATTERNS ? (int64_t)key : cell_map_find(map, key);
+    struct cell cell = repeat(count, key - map->low[i]);
+    cell_merge(&totals->cells[i], &cell);
+    totals->num_measured += (int64_t)count;
+    totals->min_key = key < totals->min_key ? key : totals->min_key;
+    totals->max_key = key > totals->max_key ? key : totals->max_key;
+    return 0;
+}
+
+static int64_t merge_patterns(const struct engine_state *state, int threads,
+                              const struct cell_map *map, struct measure_totals *totals)
+{
+    int64_t num_nonfinite = 0;
+    for (uint64_t bits = 0; bits < PATTERNS; bits++) {
+        uint64_t count = 0;
+        for (int t = 0; t < threads; t++)
+            count += (uint64_t)state->part[t].pattern[bits] + state->part[t].pattern[PATTERNS + bits];
+        if (count)
+            num_nonfinite += merge_pattern(bits, count, &state->sorter, map, totals);
+    }
+    return num_nonfinite;
+}
+
+/* Whether element i is neither finite nor a fill. */
+static bool is_bad(const struct tile *tile, const struct sorter *fills, int64_t i)
+{
+    uint64_t bits = element_bits(tile->type, tile->x, i);
+    double value = element_value(tile->type, bits);
+    return !element_is_finite(tile->type, bits) && value != fills->fill_f64[0] &&
+           value != fills->fill_f64[1];
+}
+
+/* Adds what is not finite: rare enough to look for the first one again. */
+static void add_nonfinite(const struct tile *tile, const struct sorter *fills, int64_t count,
+                          struct measure_totals *totals)
+{
+    totals->num_nonfinite += count;
+    if (count == 0 || totals->first_nonfinite < tile->first)
+        return;
+    int64_t i = 0;
+    while (!is_bad(tile, fills, i))
+        i++;
+    if (tile->first + i < totals->first_nonfinite)
+        totals->first_nonfinite = tile->first + i;
+}
+
+/* Measures a tile that no counter of a thread is too small for. */
+static enum status measure_piece(struct engine *engine, const struct tile *tile,
+                                 const struct cell_map *map, struct measure_totals *totals)
+{
+    enum status status;
+    struct engine_state *state = engine->state;
+    int64_t num_blocks = (tile->n + QO_BLOCK - 1) / QO_BLOCK, num_nonfinite, num_fill = 0;
+    int threads = num_blocks < engine->threads ? (int)num_blocks : engine->threads;
+    QO_TRY(prepare_parts(engine, tile->type, map->num_cells, &threads));
+#pragma omp parallel for schedule(static) num_threads(threads)
+    for (int64_t b = 0; b < num_blocks; b++) {
+        int64_t rest = tile->n - b * QO_BLOCK;
+        state->blocks->measure(&state->lookup, &state->sorter, tile->type,
+                               cpu_element(tile->type, tile->x, b * QO_BLOCK),
+                               rest < QO_BLOCK ? rest : QO_BLOCK,
+                               &state->part[omp_get_thread_num()]);
+    }
+    if (element_size(tile->type) == 2) {
+        num_nonfinite = merge_patterns(state, threads, map, totals);
+    } else {
+        num_nonfinite = merge_cells(state, threads, map, totals);
+        for (int t = 0; t < threads; t++) {
+            const struct measure_part *part = &state->part[t];
+            num_fill += part->num_fill;
+            totals->min_key = part->min_key < totals->min_key ? part->min_key : totals->min_key;
+            totals->max_key = part->max_key > totals->max_key ? part->max_key : totals->max_key;
+        }
+        totals->num_fill += num_fill;
+    }
+    /* A fill was counted as NaN. */
+    add_nonfinite(tile, &state->sorter, num_nonfinite - num_fill, totals);
+done:
+    return status;
+}
+
+enum status cpu_measure(struct engine *engine, const struct tile *tile, const struct keep *keep,
+                        const struct cell_map *map, struct measure_totals *totals)
+{
+    enum status status = QO_OK;
+    assert(map->type == tile->type);
+    if (element_size(tile->type) > 2)
+        QO_TRY(lookup_set(&engine->state->lookup, map));
+    sorter_init_fills(&engine->state->sorter, keep);
+    for (int64_t done = 0; done < tile->n; done += CPU_MEASURE_MOST) {
+        struct tile piece = {tile->type, cpu_element(tile->type, tile->x, done), tile->n - done,
+                             tile->first + done};
+        piece.n = piece.n < CPU_MEASURE_MOST ? piece.n : CPU_MEASURE_MOST;
+        QO_TRY(measure_piece(engine, &piece, map, totals));
+    }
+done:
+    return status;
+}
+
+void measure_totals_init(struct measure_totals *totals, struct cell *cells)
+{
+    *totals = (struct measure_totals){.first_nonfinite = INT64_MAX,
+                                      .min_key = UINT64_MAX,
+                                      .cells = cells};
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends.h"
+
+/* Stands in for the SIMD levels on machines that are not x86-64. */
+static enum status no_simd_open(struct engine *engine)
+{
+    return status_raise(QO_UNAVAILABLE, "%s: not in this build, which is not for x86-64; use portable",
+                        engine->kernels->name);
+}
+
+static void no_simd_close(struct engine *engine)
+{
+    (void)engine;
+}
+
+const struct kernels kernels_avx2 = {"avx2", no_simd_open, no_simd_close, 0, 0, 0, 0, 0};
+const struct kernels kernels_avx512 = {"avx512", no_simd_open, no_simd_close, 0, 0, 0, 0, 0};
+
+bool backends_have_avx2(void)
+{
+    return false;
+}
+
+bool backends_have_avx512(void)
+{
+    return false;
+}

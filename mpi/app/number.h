@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_APP_NUMBER_H
+#define QO_APP_NUMBER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Numbers as users write them: the whole text must be one, and a value that does not fit is told
+ * apart. */
+enum number { NUMBER_OK, NUMBER_WRONG, NUMBER_BEYOND };
+
+/* Pure. A count: digits, and K, M or G behind them for 10^3, 10^6 and 10^9. A negative one is
+ * NUMBER_BEYOND: a number, but out of any range. */
+enum number number_read_count(const char *text, uint64_t *x);
+
+/* Pure. The same without a suffix: for what does not count things. */
+enum number number_read_whole(const char *text, uint64_t *x);
+
+/* Pure. A finite decimal number. NUMBER_BEYOND where float64 would make it infinite, or 0 though it
+ * is not. */
+enum number number_read_real(const char *text, double *x);
+
+/* Pure. Writes the shortest text that reads back as the finite number x; 24 bytes and the NUL
+ * always do. */
+void number_print_real(double x, char *out, size_t size);
+
+#endif

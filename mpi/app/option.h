@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_APP_OPTION_H
+#define QO_APP_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "options.h"
+#include "status.h"
+
+/*
+ * One option: the table that the parser, the reader of --config, --help, the echo and the copy in
+ * the result file are made from. For options.c, option_value.c and option_help.c only.
+ */
+
+/* In the order of the table, of --help and of the echo. */
+enum option_id {
+    OPTION_INPUTS,
+    OPTION_VECTOR_SIZE,
+    OPTION_GENERATE,
+    OPTION_SEED,
+    OPTION_DTYPE,
+    OPTION_SHAPE,
+    OPTION_INCLUDE,
+    OPTION_EXCLUDE,
+    OPTION_FILL_VALUES,
+    OPTION_NONFINITE,
+    OPTION_APPROACH,
+    OPTION_NUM_BITS,
+    OPTION_THRESHOLD,
+    OPTION_RANGE,
+    OPTION_SOLVER,
+    OPTION_INIT,
+    OPTION_MAX_ITERATIONS,
+    OPTION_TOLERANCE,
+    OPTION_GAP,
+    OPTION_SAMPLE_SIZE,
+    OPTION_DEVICE,
+    OPTION_COMM,
+    OPTION_THREADS,
+    OPTION_USE_MULTIPROCESSING,
+    OPTION_MEMORY_LIMIT,
+    OPTION_MAX_WALLTIME,
+    OPTION_RESUME,
+    OPTION_COMM_TIMEOUT,
+    OPTION_SELFTEST,
+    OPTION_SAVE_DIR,
+    OPTION_OUTPUT,
+    OPTION_RESTORE,
+    OPTION_SELECT,
+    OPTION_RESULT,
+    OPTION_CONFIG,
+    OPTION_PROGRESS,
+    OPTION_VERBOSE,
+    OPTION_QUIET,
+    OPTION_DRY_RUN,
+    OPTION_VERSION,
+    OPTION_HELP,
+    OPTION_NUM
+};
+
+enum option_group {
+    GROUP_INPUT,
+    GROUP_QUANTIZER,
+    GROUP_MACHINE,
+    GROUP_OUTPUT,
+    GROUP_RESTORE,
+    GROUP_GENERAL,
+    OPTION_NUM_GROUPS
+};
+
+/* How a value is written and how it lands in struct options. */
+enum option_type {
+    TYPE_TEXT,     /* char *: any text that is not empty */
+    TYPE_OUTPUT,   /* char *, or `none`, which sets the bool at `has` */
+    TYPE_GENERATE, /* char *: KIND:N */
+    TYPE_WORD,     /* char *: one of the words */
+    TYPE_CHOICE,   /* enum or bool: the index of one of the words */
+    TYPE_FLAG,     /* bool, without a value on the command line; true or false in a file */
+    TYPE_COUNT,    /* int within lo and hi; K, M and G allowed */
+    TYPE_THREADS,  /* the same, or auto, which is 0 */
+    TYPE_SEED,     /* uint64_t */
+    TYPE_REAL,     /* double, finite, at least lo */
+    TYPE_RANGE,    /* range, range_lo and range_hi, and the bool at `has` */
+    TYPE_SHAPE,    /* num_dims and shape: a list */
+    TYPE_BITS,     /* bool[9]: a list */
+    TYPE_APPROACH, /* bool[NUM_APPROACHES]: a list of words */
+    TYPE_INPUTS,   /* inputs and num_inputs: a list, from a file or without a name */
+    OPTION_NUM_TYPES
+};
+
+/* A value of an enumeration. */
+struct option_word {
+    const char *text;    /* NULL ends an array */
+    const char *instead; /* set: this build lacks it; what to use for it */
+    enum status status;  /* of the refusal, if not that of a bad value */
+};
+
+struct option {
+    const char *name; /* with '_' */
+    enum option_group group;
+    enum option_type type;
+    size_t offset, size;      /* of its field in struct options; size 0: it has none */
+    size_t has;               /* offset of the bool that tells that a value was given; 0: none */
+    const char *metavar;      /* NULL: made from the words */
+    const char *fallback;     /* the default, written as on a command line; NULL: none */
+    const char *default_note; /* for --help, where the default is not a plain value */
+    double lo, hi;
+    const struct option_word *words;
+    const char *instead; /* set: this build lacks the option; what to use for it */
+    bool run_only;       /* means nothing to --restore */
+    bool restore_only;   /* means nothing without --restore */
+    bool line_only;      /* not in a file of --config */
+    const char *help;
+};
+
+/* Pure. An entry of the table. */
+const struct option *option_at(enum option_id id);
+
+/* Pure. The option of a name, '-' and '_' being the same; NULL if there is none. */
+const struct option *option_find(const char *name);
+
+/* Pure. The name nearest to one that does not exist. */
+const char *option_nearest(const char *name);
+
+/* Where a value was given: for messages, and for the status of a refusal. */
+struct option_place {
+    const struct option *option;
+    const char *file; /* of --config; NULL: the command line */
+    int line;
+};
+
+/*
+ * Local. Raises "--NAME VALUE: what; remedy", or "FILE:LINE: NAME VALUE: ..." for a file: QO_USAGE
+ * or QO_CONFIG. `value` may be NULL.
+ */
+enum status option_refuse(const struct option_place *place, const char *value, const char *format,
+                          ...) QO_PRINTF(3, 4);
+
+/* Pure. Whether values may be given one by one, or separated by commas. */
+bool option_is_list(const struct option *option);
+
+/* Local. Takes the value back: texts are freed, lists empty, nothing counts as given. */
+void option_clear(const struct option *option, struct options *options);
+
+/* Local. Sets the value, or adds it to a list. The text is checked strictly and copied. */
+QO_MUST_USE enum status option_add(const struct option_place *place, const char *value,
+                                   struct options *options);
+
+/* Room for a value that is not a text of the user's own: 32 dimensions of 19 digits are the
+ * longest. */
+#define OPTION_VALUE_BYTES 768
+
+/* Local. The value as on a command line, in `buffer` or in place; NULL where none is set. Not for
+ * INPUTs. */
+const char *option_print(const struct option *option, const struct options *options,
+                         char buffer[OPTION_VALUE_BYTES]);
+
+/* Local. option_print for an option that this run depends on; NULL for the others. */
+const char *option_told(enum option_id id, const struct options *options,
+                        char buffer[OPTION_VALUE_BYTES]);
+
+#endif

@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of options, and finding a name in it. What an option is stands here and nowhere else.
+ */
+#include <float.h>
+#include <string.h>
+
+#include "option.h"
+#include "spelling.h"
+
+/* Longer than any name; names are compared up to here. */
+#define NAME_BYTES 64
+
+/* Elements of a drawn vector: petabytes, and their bytes and bits are still far below 2^63. */
+#define MAX_DRAWN 1e15
+
+/* Threads of a rank: more than any node has cores, so that a slip of the keyboard is noticed. */
+#define MAX_THREADS 4096
+
+/* Lloyd steps; the history of each is kept, in 24 bytes. */
+#define MAX_ITERATIONS 1e6
+
+/* Where a value lands, and where is noted that it was given. */
+#define FIELD(member)                                                                              \
+    .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
+#define HAS(member) .has = offsetof(struct options, member)
+
+/* Words of a choice stand in the order of their enum; for a bool the second one is true. */
+static const struct option_word vector_sizes[] = {
+    {.text = "small"}, {.text = "large"}, {.text = NULL}};
+static const struct option_word dtypes[] = {{.text = "float16"},
+                                            {.text = "bfloat16"},
+                                            {.text = "float32"},
+                                            {.text = "float64"},
+                                            {.text = NULL}};
+static const struct option_word kinds[] = {{.text = "normal"},
+                                           {.text = "laplace"},
+                                           {.text = "uniform"},
+                                           {.text = "lognormal"},
+                                           {.text = NULL}};
+static const struct option_word fill_values[] = {{.text = "keep"}, {.text = "use"}, {.text = NULL}};
+static const struct option_word nonfinite[] = {{.text = "error"}, {.text = "keep"}, {.text = NULL}};
+static const struct option_word approaches[] = {
+    {.text = "uniform"},
+    {.text = "non-uniform"},
+    {.text = "easyquant"},
+    {.text = "all"},
+    {.text = "easyquant-uniform", .instead = "easyquant, uniform or non-uniform"},
+    {.text = NULL}};
+static const struct option_word ranges[] = {
+    {.text = "minmax"}, {.text = "optimal", .instead = "minmax or LO:HI"}, {.text = NULL}};
+static const struct option_word solvers[] = {
+    {.text = "lloyd"}, {.text = "optimal", .instead = "lloyd"}, {.text = NULL}};
+static const struct option_word inits[] = {{.text = "optimal", .instead = "quantile"},
+                                           {.text = "quantile"},
+                                           {.text = "kmeans++"},
+                                           {.text = "random"},
+                                           {.text = NULL}};
+static const struct option_word sample_sizes[] = {{.text = "0"}, {.text = NULL}};
+static const struct option_word devices[] = {
+    {.text = "auto"},
+    {.text = "cpu"},
+    {.text = "cuda", .instead = "cpu or auto", .status = QO_UNAVAILABLE},
+    {.text = NULL}};
+static const struct option_word comms[] = {
+    {.text = "auto"},
+    {.text = "mpi"},
+    {.text = "nccl", .instead = "mpi or auto", .status = QO_UNAVAILABLE},
+    {.text = NULL}};
+static const struct option_word whens[] = {
+    {.text = "auto"}, {.text = "always"}, {.text = "never"}, {.text = NULL}};
+static const struct option_word truths[] = {{.text = "false"}, {.text = "true"}, {.text = NULL}};
+
+static const struct option table[OPTION_NUM] = {
+    [OPTION_INPUTS] =
+        {.name = "inputs",
+         .group = GROUP_INPUT,
+         .type = TYPE_INPUTS,
+         FIELD(inputs),
+         .metavar = "INPUT",
+         .run_only = true,
+         .help = "file.h5 (every floating-point dataset), file.h5:/path/to/dataset, file.npy, "
+                 "file.safetensors[:tensor], or a raw file with --dtype. In a file of "
+                 "--config the key is inputs, one value or a list."},
+    [OPTION_VECTOR_SIZE] = {.name = "vector_size",
+                            .group = GROUP_INPUT,
+                            .type = TYPE_WORD,
+                            FIELD(vector_size),
+                            .fallback = "small",
+                            .words = vector_sizes,
+                            .run_only = true,
+                            .help = "Built-in vector, where no INPUT is given: 10 values, or "
+                                    "10,000,000 normal ones."},
+    [OPTION_GENERATE] = {.name = "generate",
+                         .group = GROUP_INPUT,
+                         .type = TYPE_GENERATE,
+                         FIELD(generate),
+                         .metavar = "KIND:N",
+                         .lo = 1,
+                         .hi = MAX_DRAWN,
+                         .words = kinds,
+                         .run_only = true,
+                         .help =
+                             "A drawn vector of N elements; KIND is normal, laplace, uniform or "
+                             "lognormal."},
+    [OPTION_SEED] = {.name = "seed",
+                     .group = GROUP_INPUT,
+                     .type = TYPE_SEED,
+                     FIELD(seed),
+                     .metavar = "S",
+                     .fallback = "42",
+                     .run_only = true,
+                     .help =
+                         "Of the built-in and drawn vectors and of random starts; 0 to 2^64-1."},
+    [OPTION_DTYPE] = {.name = "dtype",
+                      .group = GROUP_INPUT,
+                      .type = TYPE_CHOICE,
+                      FIELD(dtype),
+                      HAS(has_dtype),
+                      .words = dtypes,
+                      .run_only = true,
+                      .default_note = "float32 for --generate; raw files need it",
+                      .help = "Element type of raw files and drawn vectors."},
+    [OPTION_SHAPE] = {.name = "shape",
+                      .group = GROUP_INPUT,
+                      .type = TYPE_SHAPE,
+                      FIELD(shape),
+                      .metavar = "D0xD1x...",
+                      .run_only = true,
+                      .default_note = "one dimension",
+                      .help =
+                          "Shape of raw files and drawn vectors, slowest dimension first: 3x4x5 or "
+                          "3,4,5. Needs --dtype."},
+    [OPTION_INCLUDE] = {.name = "include",
+                        .group = GROUP_INPUT,
+                        .type = TYPE_TEXT,
+                        FIELD(include),
+                        .metavar = "GLOB",
+                        .run_only = true,
+                        .help = "Take only vectors whose name matches."},
+    [OPTION_EXCLUDE] = {.name = "exclude",
+                        .group = GROUP_INPUT,
+                        .type = TYPE_TEXT,
+                        FIELD(exclude),
+                        .metavar = "GLOB",
+                        .run_only = true,
+                        .help = "Leave out vectors whose name matches."},
+    [OPTION_FILL_VALUES] =
+        {.name = "fill_values",
+         .group = GROUP_INPUT,
+         .type = TYPE_CHOICE,
+         FIELD(ignore_fills),
+         .fallback = "keep",
+         .words = fill_values,
+         .run_only = true,
+         .help = "Elements equal to _FillValue or missing_value: keep them exactly, as "
+                 "outliers and outside the statistics, or use them as numbers."},
+    [OPTION_NONFINITE] = {.name = "nonfinite",
+                          .group = GROUP_INPUT,
+                          .type = TYPE_CHOICE,
+                          FIELD(keep_nonfinite),
+                          .fallback = "error",
+                          .words = nonfinite,
+                          .run_only = true,
+                          .help = "NaN and infinities: stop, or keep them as outliers."},
+    [OPTION_APPROACH] =
+        {.name = "approach",
+         .group = GROUP_QUANTIZER,
+         .type = TYPE_APPROACH,
+         FIELD(approach),
+         .metavar = "A[,A...]|all",
+         .fallback = "all",
+         .words = approaches,
+         .run_only = true,
+         .help = "uniform: equally spaced levels over --range. non-uniform: free levels of "
+                 "least squared error. easyquant: elements beyond --threshold are kept "
+                 "exactly, free levels for the rest."},
+    [OPTION_NUM_BITS] =
+        {.name = "num_bits",
+         .group = GROUP_QUANTIZER,
+         .type = TYPE_BITS,
+         FIELD(bits),
+         .metavar = "B[,B...]",
+         .fallback = "3",
+         .lo = 1,
+         .hi = 8,
+         .run_only = true,
+         .help = "Bits of a code, 1 to 8: at most 2^B levels. A width named twice is taken "
+                 "once."},
+    [OPTION_THRESHOLD] =
+        {.name = "threshold",
+         .group = GROUP_QUANTIZER,
+         .type = TYPE_REAL,
+         FIELD(threshold),
+         .metavar = "T",
+         .fallback = "3",
+         .lo = 0,
+         .run_only = true,
+         .help = "easyquant: outliers are beyond T standard deviations from the mean; at "
+                 "least 0."},
+    [OPTION_RANGE] =
+        {.name = "range",
+         .group = GROUP_QUANTIZER,
+         .type = TYPE_RANGE,
+         FIELD(range),
+         HAS(has_range),
+         .metavar = "LO:HI|minmax|optimal",
+         .words = ranges,
+         .run_only = true,
+         .default_note = "-4:4 for built-in vectors, else minmax",
+         .help = "uniform: the first and the last level, given or the extremes of the vector."},
+    [OPTION_SOLVER] = {.name = "solver",
+                       .group = GROUP_QUANTIZER,
+                       .type = TYPE_WORD,
+                       FIELD(solver),
+                       .fallback = "lloyd",
+                       .words = solvers,
+                       .run_only = true,
+                       .help = "How free levels are found."},
+    [OPTION_INIT] = {.name = "init",
+                     .group = GROUP_QUANTIZER,
+                     .type = TYPE_CHOICE,
+                     FIELD(init),
+                     .fallback = "quantile",
+                     .words = inits,
+                     .run_only = true,
+                     .help = "The start of Lloyd steps."},
+    [OPTION_MAX_ITERATIONS] = {.name = "max_iterations",
+                               .group = GROUP_QUANTIZER,
+                               .type = TYPE_COUNT,
+                               FIELD(max_iterations),
+                               .metavar = "N",
+                               .fallback = "100",
+                               .lo = 0,
+                               .hi = MAX_ITERATIONS,
+                               .run_only = true,
+                               .help = "Lloyd steps at most; 0 to 1000000."},
+    [OPTION_TOLERANCE] =
+        {.name = "tolerance",
+         .group = GROUP_QUANTIZER,
+         .type = TYPE_REAL,
+         FIELD(tolerance),
+         .metavar = "E",
+         .fallback = "1e-7",
+         .lo = 0,
+         .run_only = true,
+         .help = "Lloyd steps end when no level moves by more than E times the spread of "
+                 "the levels; at least 0."},
+    [OPTION_GAP] = {.name = "gap",
+                    .group = GROUP_QUANTIZER,
+                    .metavar = "G",
+                    .run_only = true,
+                    .instead = "--tolerance and --max_iterations",
+                    .help = "Walk again while the certified gap is above this."},
+    [OPTION_SAMPLE_SIZE] = {.name = "sample_size",
+                            .group = GROUP_QUANTIZER,
+                            .type = TYPE_WORD,
+                            .metavar = "N",
+                            .fallback = "0",
+                            .words = sample_sizes,
+                            .instead = "0, all elements",
+                            .run_only = true,
+                            .default_note = "0, all; others are not in this build",
+                            .help = "Find the levels on N elements."},
+    [OPTION_DEVICE] = {.name = "device",
+                       .group = GROUP_MACHINE,
+                       .type = TYPE_CHOICE,
+                       FIELD(device),
+                       .fallback = "auto",
+                       .words = devices,
+                       .help = "Where the arithmetic runs."},
+    [OPTION_COMM] = {.name = "comm",
+                     .group = GROUP_MACHINE,
+                     .type = TYPE_WORD,
+                     .fallback = "auto",
+                     .words = comms,
+                     .help = "How ranks add up; auto is mpi in this build."},
+    [OPTION_THREADS] =
+        {.name = "threads",
+         .group = GROUP_MACHINE,
+         .type = TYPE_THREADS,
+         FIELD(threads),
+         .metavar = "N|auto",
+         .fallback = "auto",
+         .lo = 1,
+         .hi = MAX_THREADS,
+         .help = "Threads of a rank, 1 to 4096; auto: the cores it is bound to, shared with "
+                 "the ranks that have the same ones."},
+    [OPTION_USE_MULTIPROCESSING] = {.name = "use_multiprocessing",
+                                    .group = GROUP_MACHINE,
+                                    .type = TYPE_FLAG,
+                                    .words = truths,
+                                    .help = "The same as --threads auto."},
+    [OPTION_MEMORY_LIMIT] = {.name = "memory_limit",
+                             .group = GROUP_MACHINE,
+                             .metavar = "SIZE",
+                             .instead = "more ranks or nodes",
+                             .help = "Memory of a rank, by streaming."},
+    [OPTION_MAX_WALLTIME] = {.name = "max_walltime",
+                             .group = GROUP_MACHINE,
+                             .metavar = "T",
+                             .instead = "--max_iterations",
+                             .help = "Stop early after this time, resumable."},
+    [OPTION_RESUME] = {.name = "resume",
+                       .group = GROUP_MACHINE,
+                       .type = TYPE_FLAG,
+                       .instead = "the same command without it: it starts anew",
+                       .help = "Go on with a run that stopped early."},
+    [OPTION_COMM_TIMEOUT] = {.name = "comm_timeout",
+                             .group = GROUP_MACHINE,
+                             .metavar = "T",
+                             .instead = "the time limit of the launcher",
+                             .help = "Give up when ranks do not answer."},
+    [OPTION_SELFTEST] = {.name = "selftest",
+                         .group = GROUP_MACHINE,
+                         .type = TYPE_FLAG,
+                         .instead = "scripts/test.sh",
+                         .help = "The literature's quantizers on these ranks."},
+    [OPTION_SAVE_DIR] =
+        {.name = "save_dir",
+         .group = GROUP_OUTPUT,
+         .type = TYPE_TEXT,
+         FIELD(save_dir),
+         .metavar = "DIR",
+         .fallback = "results",
+         .run_only = true,
+         .help = "Folder of quantized.h5, results.txt, results.json and logs.txt; made if "
+                 "missing."},
+    [OPTION_OUTPUT] =
+        {.name = "output",
+         .group = GROUP_OUTPUT,
+         .type = TYPE_OUTPUT,
+         FIELD(output),
+         HAS(no_output),
+         .metavar = "FILE|none",
+         .default_note = "DIR/quantized.h5",
+         .help = "The result file; none writes no codes. With --restore: the vectors, as HDF5, or "
+                 "one vector as .npy."},
+    [OPTION_RESTORE] = {.name = "restore",
+                        .group = GROUP_RESTORE,
+                        .type = TYPE_TEXT,
+                        FIELD(restore),
+                        .metavar = "FILE",
+                        .help = "Turn a result file back into vectors at --output."},
+    [OPTION_SELECT] = {.name = "select",
+                       .group = GROUP_RESTORE,
+                       .type = TYPE_TEXT,
+                       FIELD(select),
+                       .metavar = "GLOB",
+                       .restore_only = true,
+                       .default_note = "all",
+                       .help = "Vectors to restore, by name."},
+    [OPTION_RESULT] =
+        {.name = "result",
+         .group = GROUP_RESTORE,
+         .type = TYPE_TEXT,
+         FIELD(result),
+         .metavar = "NAME",
+         .restore_only = true,
+         .help = "Which result, such as easyquant_3bit; needed where a vector has several."},
+    [OPTION_CONFIG] =
+        {.name = "config",
+         .group = GROUP_GENERAL,
+         .type = TYPE_TEXT,
+         FIELD(config),
+         .metavar = "FILE.yaml",
+         .line_only = true,
+         .help = "Options from a file, the same names as keys. The command line wins; an INPUT, "
+                 "--generate or --vector_size there replaces the file's."},
+    [OPTION_PROGRESS] = {.name = "progress",
+                         .group = GROUP_GENERAL,
+                         .type = TYPE_CHOICE,
+                         FIELD(progress),
+                         .fallback = "auto",
+                         .words = whens,
+                         .help = "Progress on stderr; auto: if it is a terminal."},
+    [OPTION_VERBOSE] = {.name = "verbose",
+                        .group = GROUP_GENERAL,
+                        .type = TYPE_FLAG,
+                        FIELD(verbose),
+                        .words = truths,
+                        .help = "Log more."},
+    [OPTION_QUIET] = {.name = "quiet",
+                      .group = GROUP_GENERAL,
+                      .type = TYPE_FLAG,
+                      FIELD(quiet),
+                      .words = truths,
+                      .help = "Log warnings and errors only."},
+    [OPTION_DRY_RUN] = {.name = "dry_run",
+                        .group = GROUP_GENERAL,
+                        .type = TYPE_FLAG,
+                        FIELD(dry_run),
+                        .words = truths,
+                        .run_only = true,
+                        .help =
+                            "Show what would be read, the shards, memory and output, and stop."},
+    [OPTION_VERSION] = {.name = "version",
+                        .group = GROUP_GENERAL,
+                        .type = TYPE_FLAG,
+                        .words = truths,
+                        .line_only = true,
+                        .help = "Show the versions of the program and of what it uses."},
+    [OPTION_HELP] = {.name = "help",
+                     .group = GROUP_GENERAL,
+                     .type = TYPE_FLAG,
+                     .words = truths,
+                     .line_only = true,
+                     .help = "Show this text."},
+};
+
+const struct option *option_at(enum option_id id)
+{
+    return &table[id];
+}
+
+/* Writes the name with '_' for '-'; what does not fit cannot be a name. */
+static void fold(const char *name, char folded[NAME_BYTES])
+{
+    size_t length = strnlen(name, NAME_BYTES - 1);
+    for (size_t i = 0; i < length; i++)
+        folded[i] = (char)(name[i] == '-' ? '_' : name[i]);
+    folded[length] = '\0';
+}
+
+const struct option *option_find(const char *name)
+{
+    char folded[NAME_BYTES];
+    fold(name, folded);
+    if (strcmp(folded, "input") == 0)
+        return &table[OPTION_INPUTS];
+    for (int id = 0; id < OPTION_NUM; id++)
+        if (strcmp(folded, table[id].name) == 0)
+            return &table[id];
+    return NULL;
+}
+
+const char *option_nearest(const char *name)
+{
+    const char *names[OPTION_NUM];
+    char folded[NAME_BYTES];
+    fold(name, folded);
+    for (int id = 0; id < OPTION_NUM; id++)
+        names[id] = table[id].name;
+    return spelling_nearest(folded, names, OPTION_NUM);
+}

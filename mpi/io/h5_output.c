@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "h5_output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "comm_mpi.h"
+#include "fault.h"
+
+/* comm_agree, or of one process alone. */
+static enum status agree(const struct h5_output *output, enum status status)
+{
+    return output->comm ? comm_agree(output->comm, status) : status;
+}
+
+/* Whether this is the rank that writes what all have. */
+static bool is_writer(const struct h5_output *output)
+{
+    return !output->comm || output->comm->rank == 0;
+}
+
+/* The failure of a call that was not made, on purpose; said before any rank makes it, since a
+ * collective call that one rank leaves out would hang the others. */
+static enum status ready(const struct h5_output *output, const char *what)
+{
+    enum status status = QO_OK;
+    if (fault_here())
+        status = status_raise(QO_IO, "%s: %s cannot be written: %s; check the disk", output->path,
+                              what, strerror(EIO));
+    return agree(output, status);
+}
+
+/* A property list of a class, without time stamps where objects are created. */
+static hid_t plain_list(hid_t class, bool creates)
+{
+    hid_t list = H5Pcreate(class);
+    if (list >= 0 && creates && H5Pset_obj_track_times(list, false) < 0)
+        h5_close(&list);
+    return list;
+}
+
+static enum status set_driver(const struct h5_output *output, hid_t access_list)
+{
+    enum status status = QO_OK;
+    const char *path = output->path;
+    QO_H5(H5Pset_libver_bounds(access_list, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18), QO_INTERNAL,
+          "%s: no HDF5 1.8 format", path);
+    if (output->is_parallel) {
+        MPI_Comm comm = comm_mpi(output->comm);
+        QO_H5(H5Pset_fapl_mpio(access_list, comm, MPI_INFO_NULL), QO_INTERNAL,
+              "%s: no HDF5 over MPI-IO", path);
+        QO_H5(H5Pset_dxpl_mpio(output->transfer, H5FD_MPIO_COLLECTIVE), QO_INTERNAL,
+              "%s: no collective HDF5", path);
+    } else {
+        QO_H5(H5Pset_fapl_sec2(access_list), QO_INTERNAL, "%s: no plain HDF5 driver", path);
+    }
+done:
+    return status;
+}
+
+enum status h5_output_open(struct h5_output *output, const struct comm *comm, const char *path,
+                           const char *partial)
+{
+    enum status status;
+    hid_t create_list = H5I_INVALID_HID, access_list = H5I_INVALID_HID;
+    *output = (struct h5_output){.comm = comm,
+                                 .path = path,
+                                 .file = H5I_INVALID_HID,
+                                 .transfer = H5I_INVALID_HID,
+                                 .is_parallel = comm && comm->size > 1};
+    QO_TRY(h5_setup());
+    QO_H5(create_list = plain_list(H5P_FILE_CREATE, true), QO_NO_MEMORY, "%s: no memory", path);
+    QO_H5(access_list = plain_list(H5P_FILE_ACCESS, false), QO_NO_MEMORY, "%s: no memory", path);
+    QO_H5(output->transfer = plain_list(H5P_DATASET_XFER, false), QO_NO_MEMORY, "%s: no memory",
+          path);
+    QO_TRY(set_driver(output, access_list));
+done:
+    status = agree(output, status);
+    if (status == QO_OK && (status = ready(output, "the file")) == QO_OK) {
+        output->file = H5Fcreate(partial, H5F_ACC_TRUNC, create_list, access_list);
+        if (output->file < 0)
+            status = h5_raise(QO_CANT_CREATE, "%s: cannot be created", partial);
+        status = h5_output_agree(output, status);
+    }
+    h5_close(&create_list);
+    h5_close(&access_list);
+    return status;
+}
+
+enum status h5_output_agree(struct h5_output *output, enum status status)
+{
+    status = agree(output, status);
+    if (status != QO_OK && output->is_parallel && output->broken == QO_OK)
+        output->broken = status;
+    return status;
+}
+
+enum status h5_output_close(struct h5_output *output)
+{
+    enum status status = QO_OK;
+    h5_close(&output->transfer);
+    if (!h5_close(&output->file))
+        status = h5_raise(QO_IO, "%s: cannot be closed; check the disk", output->path);
+    return h5_output_agree(output, status);
+}
+
+void h5_output_discard(struct h5_output *output)
+{
+    if (!output->path || output->broken != QO_OK)
+        return;
+    h5_close(&output->transfer);
+    /* The agreement passes the earlier text on. */
+    bool is_closed = h5_close(&output->file);
+    if (h5_output_agree(output, is_closed ? QO_OK : QO_IO) == QO_OK)
+        output->path = NULL;
+}
+
+enum status h5_output_end(struct h5_output *output, int64_t *end)
+{
+    enum status status = QO_OK;
+    hsize_t size = 0;
+    QO_H5(H5Fget_filesize(output->file, &size), QO_IO, "%s: its size is not known", output->path);
+done:
+    status = h5_output_agree(output, status);
+    *end = (int64_t)size;
+    if (output->comm) /* what a rank has written may count on that rank only */
+        comm_broadcast(output->comm, end, sizeof *end);
+    return status;
+}
+
+/* A list for links: names in UTF-8, groups on the way made. */
+static hid_t link_list(void)
+{
+    hid_t list = H5Pcreate(H5P_LINK_CREATE);
+    if (list >= 0 && (H5Pset_create_intermediate_group(list, 1) < 0 ||
+                      H5Pset_char_encoding(list, H5T_CSET_UTF8) < 0))
+        h5_close(&list);
+    return list;
+}
+
+enum status h5_output_group(struct h5_output *output, hid_t parent, const char *name, hid_t *group)
+{
+    enum status status = QO_OK;
+    hid_t links = H5I_INVALID_HID, list = H5I_INVALID_HID;
+    const char *path = output->path;
+    QO_H5(links = link_list(), QO_NO_MEMORY, "%s: no memory for group %s", path, name);
+    QO_H5(list = plain_list(H5P_GROUP_CREATE, true), QO_NO_MEMORY, "%s: no memory for group %s",
+          path, name);
+    QO_H5(*group = H5Gcreate2(parent, name, links, list, H5P_DEFAULT), QO_IO,
+          "%s: group %s cannot be made", path, name);
+done:
+    h5_close(&links);
+    h5_close(&list);
+    return status;
+}
+
+/* A list for datasets: space is allocated when they are made, so that it can be reserved before
+ * the data, and not filled, which would write everything twice. */
+static hid_t dataset_list(void)
+{
+    hid_t list = plain_list(H5P_DATASET_CREATE, true);
+    if (list >= 0 && (H5Pset_layout(list, H5D_CONTIGUOUS) < 0 ||
+                      H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0 ||
+                      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0))
+        h5_close(&list);
+    return list;
+}
+
+/* A dataspace for n elements of one dimension, n 0 or more, or with rank 0 for one. */
+static hid_t make_space(int rank, const int64_t *dims)
+{
+    hsize_t size[H5S_MAX_RANK];
+    for (int i = 0; i < rank; i++)
+        size[i] = (hsize_t)dims[i];
+    return rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, size, NULL);
+}
+
+enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char *name, hid_t type,
+                              int rank, const int64_t *dims, hid_t *dataset)
+{
+    enum status status = QO_OK;
+    hid_t links = H5I_INVALID_HID, list = H5I_INVALID_HID, space = H5I_INVALID_HID;
+    const char *path = output->path;
+    QO_H5(links = link_list(), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
+    QO_H5(list = dataset_list(), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
+    QO_H5(space = make_space(rank, dims), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
+    QO_H5(*dataset = H5Dcreate2(parent, name, type, space, links, list, H5P_DEFAULT), QO_IO,
+          "%s: dataset %s cannot be made", path, name);
+done:
+    h5_close(&links);
+    h5_close(&list);
+    h5_close(&space);
+    return status;
+}
+
+/* Selects [first, first + n) of the file's space, and as much memory; nothing for n = 0. */
+static hid_t select_part(hid_t file_space, int64_t first, int64_t n)
+{
+    hsize_t start = (hsize_t)first, count = (hsize_t)n, room = (hsize_t)(n ? n : 1);
+    hid_t memory = H5Screate_simple(1, &room, NULL);
+    bool is_scalar = H5Sget_simple_extent_ndims(file_space) == 0;
+    herr_t rc = 0;
+    if (n == 0 && memory >= 0)
+        rc = H5Sselect_none(file_space) < 0 || H5Sselect_none(memory) < 0 ? -1 : 0;
+    else if (!is_scalar)
+        rc = H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &start, NULL, &count, NULL);
+    if (rc < 0)
+        h5_close(&memory);
+    return memory;
+}
+
+enum status h5_output_write(struct h5_output *output, hid_t dataset, const char *name, hid_t type,
+                            int64_t first, int64_t n, const void *data)
+{
+    enum status status = QO_OK;
+    hid_t file_space = H5I_INVALID_HID, memory = H5I_INVALID_HID;
+    const char *path = output->path;
+    static const double nothing = 0; /* HDF5 wants an address, even of nothing */
+    QO_H5(file_space = H5Dget_space(dataset), QO_NO_MEMORY, "%s: no memory for %s", path, name);
+    QO_H5(memory = select_part(file_space, first, n), QO_NO_MEMORY, "%s: no memory for %s", path,
+          name);
+done:
+    status = agree(output, status);
+    if (status == QO_OK)
+        status = ready(output, name);
+    if (status == QO_OK) {
+        if (H5Dwrite(dataset, type, memory, file_space, output->transfer, n ? data : &nothing) < 0)
+            status = h5_raise(QO_IO, "%s: %s cannot be written; check the disk", path, name);
+        status = h5_output_agree(output, status);
+    }
+    h5_close(&file_space);
+    h5_close(&memory);
+    return status;
+}
+
+enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name, hid_t type,
+                            int64_t n, const void *x)
+{
+    hid_t dataset = H5I_INVALID_HID;
+    enum status status = h5_output_dataset(output, parent, name, type, 1, &n, &dataset);
+    status = h5_output_agree(output, status);
+    if (status == QO_OK)
+        status = h5_output_write(output, dataset, name, type, 0, is_writer(output) ? n : 0, x);
+    h5_close(&dataset);
+    return status;
+}
+
+/* An attribute x of `type`, scalar for n < 0, else x[n]. */
+static enum status put(struct h5_output *output, hid_t object, const char *name, hid_t type,
+                       int64_t n, const void *x)
+{
+    enum status status = QO_OK;
+    hid_t space = H5I_INVALID_HID, attribute = H5I_INVALID_HID;
+    const char *path = output->path;
+    QO_H5(space = make_space(n >= 0, &n), QO_NO_MEMORY, "%s: no memory for %s", path, name);
+    QO_H5(attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), QO_IO,
+          "%s: attribute %s cannot be made", path, name);
+    if (n != 0)
+        QO_H5(H5Awrite(attribute, type, x), QO_IO, "%s: attribute %s cannot be written", path,
+              name);
+done:
+    h5_close(&space);
+    h5_close(&attribute);
+    return status;
+}
+
+enum status h5_output_real(struct h5_output *output, hid_t object, const char *name, double x)
+{
+    return put(output, object, name, H5T_IEEE_F64LE, -1, &x);
+}
+
+enum status h5_output_integer(struct h5_output *output, hid_t object, const char *name, int64_t x)
+{
+    return put(output, object, name, H5T_STD_I64LE, -1, &x);
+}
+
+enum status h5_output_integers(struct h5_output *output, hid_t object, const char *name,
+                               const int64_t *x, int n)
+{
+    return put(output, object, name, H5T_STD_I64LE, n, x);
+}
+
+enum status h5_output_byte(struct h5_output *output, hid_t object, const char *name, uint8_t x)
+{
+    return put(output, object, name, H5T_STD_U8LE, -1, &x);
+}
+
+/* A fixed-length string of n bytes in UTF-8, at least 1: HDF5 has no empty ones. */
+static hid_t text_type(size_t n)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, n ? n : 1) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+                      H5Tset_strpad(type, H5T_STR_NULLPAD) < 0))
+        h5_close(&type);
+    return type;
+}
+
+enum status h5_output_text(struct h5_output *output, hid_t object, const char *name,
+                           const char *text)
+{
+    enum status status = QO_OK;
+    hid_t type = H5I_INVALID_HID;
+    QO_H5(type = text_type(strlen(text)), QO_NO_MEMORY, "%s: no memory for %s", output->path, name);
+    QO_TRY(put(output, object, name, type, -1, text));
+done:
+    h5_close(&type);
+    return status;
+}
+
+/* The text as a scalar dataset of the root. */
+static enum status put_text_dataset(struct h5_output *output, const char *name, const char *text)
+{
+    enum status status = QO_OK;
+    hid_t type = H5I_INVALID_HID, dataset = H5I_INVALID_HID;
+    QO_H5(type = text_type(strlen(text)), QO_NO_MEMORY, "%s: no memory for %s", output->path, name);
+    QO_TRY(h5_output_dataset(output, output->file, name, type, 0, NULL, &dataset));
+done:
+    status = h5_output_agree(output, status);
+    if (status == QO_OK)
+        status = h5_output_write(output, dataset, name, type, 0, is_writer(output), text);
+    h5_close(&dataset);
+    h5_close(&type);
+    return status;
+}
+
+enum status h5_output_long_text(struct h5_output *output, const char *name, const char *text)
+{
+    char where[64];
+    if (strlen(text) > H5_OUTPUT_MAX_TEXT) {
+        enum status status = put_text_dataset(output, name, text);
+        if (status != QO_OK)
+            return status;
+        snprintf(where, sizeof where, "in the dataset /%s", name);
+        text = where;
+    }
+    return h5_output_agree(output, h5_output_text(output, output->file, name, text));
+}
+
+enum status h5_output_reopen(const char *partial, hid_t *file)
+{
+    char why[1024];
+    enum status status = h5_open(partial, file);
+    if (status == QO_OK)
+        return QO_OK;
+    snprintf(why, sizeof why, "%s", status_text()); /* which the next call overwrites */
+    return status_raise(QO_IO, "%s", why);
+}
+
+/* IEEE binary16: HDF5 has named it since 1.14 only. */
+static hid_t half_type(void)
+{
+    hid_t type = H5Tcopy(H5T_IEEE_F32LE);
+    if (type >= 0 && (H5Tset_fields(type, 15, 10, 5, 0, 10) < 0 || H5Tset_size(type, 2) < 0 ||
+                      H5Tset_ebias(type, 15) < 0))
+        h5_close(&type);
+    return type;
+}
+
+hid_t h5_output_type(enum element_type type)
+{
+    switch (type) {
+    case ELEMENT_F64:
+        return H5Tcopy(H5T_IEEE_F64LE);
+    case ELEMENT_F32:
+        return H5Tcopy(H5T_IEEE_F32LE);
+    case ELEMENT_BF16:
+        return H5Tcopy(H5T_STD_U16LE);
+    default:
+        return half_type();
+    }
+}

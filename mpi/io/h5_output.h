@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_IO_H5_OUTPUT_H
+#define QO_IO_H5_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "comm.h"
+#include "element.h"
+#include "h5.h"
+#include "status.h"
+
+/*
+ * Making an HDF5 file: what any reader since HDF5 1.8 understands, without time stamps in objects,
+ * so that equal runs give equal files. Inside io/.
+ *
+ * A file is made by all ranks of `comm` through MPI-IO; where `comm` has one rank, or is NULL and
+ * the file is this process' own, through the plain driver. Functions that create must be called by
+ * all ranks with the same arguments; they bring no agreement of their own. Data move in collective
+ * calls, which agree.
+ */
+struct h5_output {
+    const struct comm *comm; /* or NULL */
+    const char *path;        /* for messages: the final name; borrowed */
+    hid_t file;
+    hid_t transfer; /* how data move */
+    bool is_parallel;
+    enum status
+        broken; /* not QO_OK: MPI-IO failed so; the file can neither be closed nor left open */
+};
+
+/* The most that one call moves: MPI counts in int, Linux stops at 2 GiB. */
+#define H5_OUTPUT_MAX_CALL ((int64_t)1 << 30)
+
+/* Texts longer than this go to a dataset: an object's header holds at most 64 KiB. */
+#define H5_OUTPUT_MAX_TEXT 61440
+
+/*
+ * Collective. Starts the file `partial`, which exists and is empty. The same status on all ranks.
+ * h5_output_close or h5_output_discard is to be called in any case.
+ */
+QO_MUST_USE enum status h5_output_open(struct h5_output *output, const struct comm *comm,
+                                       const char *path, const char *partial);
+
+/* Collective. Closes the file; QO_IO on all ranks if that fails on one. */
+QO_MUST_USE enum status h5_output_close(struct h5_output *output);
+
+/* Collective. Closes a file that is given up, the text of an earlier failure kept. A zeroed or
+ * closed output is allowed; a broken one is left as it is. */
+void h5_output_discard(struct h5_output *output);
+
+/* Collective. Agrees on what HDF5 calls of all ranks gave; a failure of several ranks breaks the
+ * output. */
+QO_MUST_USE enum status h5_output_agree(struct h5_output *output, enum status status);
+
+/* Collective. *end = the size that the file has so far. Both are the same on all ranks. */
+QO_MUST_USE enum status h5_output_end(struct h5_output *output, int64_t *end);
+
+/* Collective. A group below the file's root, those on the way to it included. */
+QO_MUST_USE enum status h5_output_group(struct h5_output *output, hid_t parent, const char *name,
+                                        hid_t *group);
+
+/* Collective. A contiguous dataset dims[rank] (rank 0: a scalar), its space allocated, not filled.
+ */
+QO_MUST_USE enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char *name,
+                                          hid_t type, int rank, const int64_t *dims,
+                                          hid_t *dataset);
+
+/*
+ * Collective. Writes elements [first, first + n) of a dataset of one dimension or, with first = 0
+ * and n = 1, a scalar, stored as `type` in memory. n may be 0, then nothing is written by this
+ * rank, and is at most H5_OUTPUT_MAX_CALL bytes. The same status on all ranks.
+ */
+QO_MUST_USE enum status h5_output_write(struct h5_output *output, hid_t dataset, const char *name,
+                                        hid_t type, int64_t first, int64_t n, const void *data);
+
+/* Collective. A small dataset x[n], n > 0, which rank 0 writes. The same status on all ranks. */
+QO_MUST_USE enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name,
+                                        hid_t type, int64_t n, const void *x);
+
+/* Collective. Attributes: one number, integers x[n] (n may be 0), a text in UTF-8. */
+QO_MUST_USE enum status h5_output_real(struct h5_output *output, hid_t object, const char *name,
+                                       double x);
+QO_MUST_USE enum status h5_output_integer(struct h5_output *output, hid_t object, const char *name,
+                                          int64_t x);
+QO_MUST_USE enum status h5_output_integers(struct h5_output *output, hid_t object, const char *name,
+                                           const int64_t *x, int n);
+QO_MUST_USE enum status h5_output_byte(struct h5_output *output, hid_t object, const char *name,
+                                       uint8_t x);
+QO_MUST_USE enum status h5_output_text(struct h5_output *output, hid_t object, const char *name,
+                                       const char *text);
+
+/* Collective. A text of the root: an attribute, or a dataset of that name if it is long, and then
+ * the attribute says where. The same status on all ranks. */
+QO_MUST_USE enum status h5_output_long_text(struct h5_output *output, const char *name,
+                                            const char *text);
+
+/* Local. Opens a file of ours to read it back. QO_IO, whatever a reader would call the failure. */
+QO_MUST_USE enum status h5_output_reopen(const char *partial, hid_t *file);
+
+/* Local. The type in which elements are stored, little-endian: IEEE, and uint16 for bfloat16. To be
+ * closed; negative if there is no memory. */
+hid_t h5_output_type(enum element_type type);
+
+#endif

@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where the cells lie. A quantizer cuts cells, and what it cannot know of a cell is what its
+ * certificate loses; that loss is least if cells, like levels, follow density^(1/3) (Panter and
+ * Dite 1951). The density is estimated from a sorted sample: a group of consecutive samples spans a
+ * width, and gets cells in proportion to count^(1/3) * width^(2/3), the integral of density^(1/3)
+ * over it.
+ *
+ * Three things a density cannot tell are treated first. Repeated values (fills, integers, zeros)
+ * get cells of their own. A spacing far wider than those around it is a gap between peaks: it would
+ * else take nearly all cells, and gets a few that widen towards its middle, as do the tails outside
+ * the sample. And every binade has some cells, for what no sample showed.
+ */
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+
+#include "histogram.h"
+#include "histogram_cell.h"
+#include "memory.h"
+#include "root.h"
+
+/* More cells than this are never made: 48 bytes a cell and thread. */
+#define MAX_LOWS 131072
+
+/* A sample with at most this many distinct values is taken for a discrete vector, all of it
+ * isolated. */
+#define MAX_DISCRETE 16384
+
+/* Occurrences of a value in a sample by which it stands out: among 65,536 draws from the 2^23
+ * numbers of a float32 binade some 250 pairs are chance, and less than one triple. */
+#define MIN_REPEATS 3
+
+/* Samples in a group. With 32 its width is right to 1 / sqrt(32) = 18 %, which costs less than 1 %
+ * of the error; more would blur the density. Small samples have smaller groups. */
+#define MAX_GROUP  32
+#define MIN_GROUP  16
+#define MAX_GROUPS (HISTOGRAM_SAMPLE / MAX_GROUP)
+
+/* A gap is a spacing wider than so many times each of the next few on both sides. In a smooth
+ * density, where spacings are exponential, the chance of one is 4! 16! / 20! = 1 / 4,845, and does
+ * no harm; in a heavy tail, where they grow outwards, the neighbour is nearly as wide. */
+#define GAP_RATIO 16
+#define GAP_REACH 2
+
+/* The most cells for one spacing by density: a gap that is not seen as one, between clusters of
+ * which the sample shows two or three elements, would else take nearly all. */
+#define SPAN_CELLS     128
+#define DENSITY_ROUNDS 4
+
+/* Cells for all gaps together, but for one at least; for a tail, which has 2,100 octaves at most.
+ */
+#define GAP_CELLS     4096
+#define GAP_MIN_CELLS 4
+#define TAIL_CELLS    4096
+
+/* A skirt: octaves next to samples that are cut into so many parts; those farther away stay whole.
+ * From the mean spacing of 32 extremes, 8 octaves reach beyond any further element of a normal
+ * vector, and 64 parts make what lies there no greater loss than what lies within. */
+#define SKIRT_OCTAVES 8
+#define SKIRT_PARTS   64
+
+/* Cells dealt out evenly over the sample, so that what a few extremes leave to the bulk is enough
+ * when the extremes become outliers. */
+#define EVEN_CELLS 8192
+
+/* The widest bucket table that cell_map_init makes; more buckets are merged by doubling. */
+#define MAX_BUCKETS 65536
+
+/* A stretch between samples, from sample `first` to sample `last` of the rest. */
+struct span {
+    int64_t first, last;
+    double fine; /* widest spacing around a gap; 0: this is no gap */
+};
+
+/* A plan in the making. */
+struct plan {
+    enum element_type type;
+    uint64_t *low; /* [num_lows], keys at which cells begin, in any order until the end */
+    int64_t num_lows;
+    uint64_t *scratch; /* [MAX_LOWS] for sorting */
+    uint64_t *rest;    /* [num_rest], ascending keys that are not isolated */
+    double *value;     /* [num_rest], their values */
+    int64_t num_rest;
+    struct span *span; /* [num_spans], at most one a sample and one a spacing */
+    int64_t num_spans;
+    int64_t num_gaps;
+};
+
+/* Sorts key[n] by bytes, the least first; bytes in which all keys agree are skipped. */
+static void sort_keys(uint64_t *key, uint64_t *scratch, int64_t n)
+{
+    for (int shift = 0; shift < 64; shift += 8) {
+        int64_t start[257] = {0};
+        for (int64_t i = 0; i < n; i++)
+            start[((key[i] >> shift) & 255) + 1]++;
+        if (n == 0 || start[((key[0] >> shift) & 255) + 1] == n)
+            continue;
+        for (int b = 0; b < 256; b++)
+            start[b + 1] += start[b];
+        for (int64_t i = 0; i < n; i++)
+            scratch[start[(key[i] >> shift) & 255]++] = key[i];
+        memcpy(key, scratch, (size_t)n * sizeof *key);
+    }
+}
+
+/* Lets a cell begin at a key. When the table is full a wish is dropped: binades come first and
+ * always fit. */
+static void plan_cut(struct plan *plan, uint64_t key)
+{
+    if (plan->num_lows < MAX_LOWS && key <= element_last_key(plan->type))
+        plan->low[plan->num_lows++] = key;
+}
+
+static void plan_cut_value(struct plan *plan, double x)
+{
+    plan_cut(plan, element_key(plan->type, element_from_double(plan->type, x)));
+}
+
+/* Gives a key a cell of its own. */
+static void plan_isolate(struct plan *plan, uint64_t key)
+{
+    plan_cut(plan, key);
+    plan_cut(plan, key + 1);
+}
+
+/* All binades, each in a few parts: 8 for the 512 of float32, 2 for the 4096 of float64. */
+static void plan_binades(struct plan *plan, bool whole)
+{
+    uint64_t binade = cell_map_binade(plan->type);
+    uint64_t count = element_last_key(plan->type) / binade + 1;
+    uint64_t parts = whole ? 1 : plan->type == ELEMENT_F32 ? 8 : 2;
+    for (uint64_t i = 0; i < count; i++) {
+        for (uint64_t j = 0; j < parts; j++)
+            plan_cut(plan, i * binade + j * (binade / parts));
+    }
+}
+
+/* How often a key at the start of a sorted run of n occurs. */
+static int64_t run_length(const uint64_t *key, int64_t n)
+{
+    int64_t i = 1;
+    while (i < n && key[i] == key[0])
+        i++;
+    return i;
+}
+
+/* A sorted sample shows a discrete vector if it has few distinct keys, most of them more than once.
+ * Zeros with a few numbers between have few distinct keys too, but no repeated ones among the
+ * numbers. */
+static bool is_discrete(const uint64_t *key, int64_t n)
+{
+    int64_t distinct = 0, once = 0;
+    for (int64_t i = 0, run; i < n; i += run) {
+        run = run_length(key + i, n - i);
+        distinct++;
+        once += run == 1;
+    }
+    return distinct <= MAX_DISCRETE && once <= distinct / 2;
+}
+
+/* Isolates the keys that stand out in a sorted sample; the others become the rest. Of a discrete
+ * vector every key stands out and is, once, in the rest too: values not seen lie among those that
+ * were. */
+static void plan_split_sample(struct plan *plan, const uint64_t *key, int64_t n)
+{
+    bool discrete = is_discrete(key, n);
+    for (int64_t i = 0, run; i < n; i += run) {
+        run = run_length(key + i, n - i);
+        int64_t copies = discrete ? 1 : run < MIN_REPEATS ? run : 0;
+        if (discrete || run >= MIN_REPEATS)
+            plan_isolate(plan, key[i]);
+        for (int64_t j = 0; j < copies; j++) {
+            plan->rest[plan->num_rest] = key[i];
+            plan->value[plan->num_rest++] = histogram_key_value(plan->type, key[i]);
+        }
+    }
+}
+
+/* b - a, or the largest number if that overflows. */
+static double width(double a, double b)
+{
+    double w = b - a;
+    return w < DBL_MAX ? w : DBL_MAX;
+}
+
+/* The widest spacing near the one behind sample i; 0 if there is none. */
+static double spacing_around(const struct plan *plan, int64_t i)
+{
+    double widest = 0;
+    int64_t first = i > GAP_REACH ? i - GAP_REACH : 0, last = i + GAP_REACH;
+    for (int64_t j = first; j <= last && j + 1 < plan->num_rest; j++) {
+        double w = j != i ? width(plan->value[j], plan->value[j + 1]) : 0;
+        widest = w > widest ? w : widest;
+    }
+    return widest;
+}
+
+/* Ends a dense span and begins the next where it ends. */
+static void plan_span(struct plan *plan, int64_t *first, int64_t last)
+{
+    plan->span[plan->num_spans++] = (struct span){.first = *first, .last = last};
+    *first = last;
+}
+
+/* Lists the gaps of the rest, and between them dense spans of a group each. */
+static void plan_spans(struct plan *plan, int64_t group)
+{
+    int64_t first = 0, n = plan->num_rest;
+    for (int64_t i = 0; i + 1 < n; i++) {
+        double around = spacing_around(plan, i);
+        if (around > 0 && width(plan->value[i], plan->value[i + 1]) > GAP_RATIO * around) {
+            plan_span(plan, &first, i);
+            plan->span[plan->num_spans++] =
+                (struct span){.first = i, .last = i + 1, .fine = around};
+            plan->num_gaps++;
+            first = i + 1;
+        } else if (i + 1 - first >= group) {
+            plan_span(plan, &first, i + 1);
+        }
+    }
+    plan_span(plan, &first, n - 1);
+}
+
+/* The largest finite number of a type. */
+static double largest_number(enum element_type type)
+{
+    uint64_t sign = element_sign(type);
+    uint64_t infinity = sign | ((sign - 1) & ~(cell_map_binade(type) - 1));
+    return histogram_key_value(type, infinity - 1);
+}
+
+/* Cells beside samples, at most `most`: from the outermost one out to `reach` (side is 1 or -1) the
+ * distance `fine`, and then octaves of the distance. */
+static void plan_skirt(struct plan *plan, double end, double fine, double reach, int side,
+                       int64_t most)
+{
+    double limit = largest_number(plan->type), from = 0, step = fine;
+    int64_t parts = most / (2 * SKIRT_OCTAVES);
+    if (parts > SKIRT_PARTS)
+        parts = SKIRT_PARTS;
+    for (int octave = 0; step > 0 && from < reach && fabs(end + side * from) <= limit; octave++) {
+        int64_t cells = octave < SKIRT_OCTAVES && parts > 0 ? parts : 1;
+        for (int64_t i = 1; i <= cells && most > 0; i++, most--) {
+            double x = end + side * (from + step * ((double)i / (double)cells));
+            if (fabs(x) <= limit)
+                plan_cut_value(plan, x);
+        }
+        from += step;
+        step = from;
+    }
+}
+
+/* A gap is cut in the middle, so that no cell holds elements from both ends, and has a skirt from
+ * each of them. */
+static void plan_gap(struct plan *plan, const struct span *gap)
+{
+    double a = plan->value[gap->first], b = plan->value[gap->last], half = 0.5 * width(a, b);
+    int64_t most = GAP_CELLS / 2 / plan->num_gaps;
+    if (most < GAP_MIN_CELLS / 2)
+        most = GAP_MIN_CELLS / 2;
+    plan_cut(plan, plan->rest[gap->first] + 1);
+    plan_cut(plan, plan->rest[gap->last]);
+    plan_cut_value(plan, a + half);
+    plan_skirt(plan, a, gap->fine, half, 1, most);
+    plan_skirt(plan, b, gap->fine, half, -1, most);
+}
+
+/* Outside the sample, a skirt from each of its ends to the largest number. */
+static void plan_tails(struct plan *plan, int64_t group)
+{
+    int64_t n = plan->num_rest, edge = group < n ? group : n - 1;
+    if (edge == 0)
+        return;
+    const double *first = plan->value, *last = plan->value + n - 1;
+    double fine = width(first[0], first[edge]) / (double)edge;
+    plan_skirt(plan, first[0], fine, DBL_MAX, -1, TAIL_CELLS);
+    fine = width(last[-edge], last[0]) / (double)edge;
+    plan_skirt(plan, last[0], fine, DBL_MAX, 1, TAIL_CELLS);
+}
+
+/* count^(1/3) * width^(2/3) of a dense span, as two roots because a square could overflow. */
+static double span_weight(const struct plan *plan, const struct span *span)
+{
+    double w = root_cube(width(plan->value[span->first], plan->value[span->last]));
+    return root_cube((double)(span->last - span->first)) * w * w;
+}
+
+/* m cells of equal width in value, and an end behind the last sample. */
+static void plan_fill(struct plan *plan, const struct span *span, int64_t m)
+{
+    double a = plan->value[span->first], w = width(a, plan->value[span->last]);
+    plan_cut(plan, plan->rest[span->first]);
+    for (int64_t j = 1; j < m; j++)
+        plan_cut_value(plan, a + w * ((double)j / (double)m));
+    plan_cut(plan, plan->rest[span->last]);
+    plan_cut(plan, plan->rest[span->last] + 1);
+}
+
+/* Cells of a dense span if cells are `rate` per weight. */
+static double span_cells(const struct plan *plan, const struct span *span, double rate)
+{
+    double m = rate * span_weight(plan, span);
+    double most = SPAN_CELLS * (double)(span->last - span->first);
+    return m < most ? m : most;
+}
+
+/* The rate by which the dense spans get `cells` in all. What spans at their limit leave raises that
+ * of the others; a few rounds find it near enough. */
+static double density_rate(const struct plan *plan, double cells)
+{
+    double rate = 0;
+    for (int round = 0; round < DENSITY_ROUNDS; round++) {
+        double limited = 0, weights = 0;
+        for (int64_t i = 0; i < plan->num_spans; i++) {
+            const struct span *span = &plan->span[i];
+            double weight = span->fine > 0 ? 0 : span_weight(plan, span);
+            double m = span_cells(plan, span, rate);
+            if (m < rate * weight)
+                limited += m;
+            else
+                weights += weight;
+        }
+        if (!(weights > 0))
+            break;
+        rate = (cells - limited) / weights;
+    }
+    return rate;
+}
+
+/* Deals out the cells that are left: some evenly by count, the others by density^(1/3). */
+static void plan_density(struct plan *plan)
+{
+    int64_t left = HISTOGRAM_CELLS - plan->num_lows, even = EVEN_CELLS;
+    if (left < 2 * even) /* mostly isolated values: the rest of the cells is small change */
+        left = 2 * even;
+    double rate = density_rate(plan, (double)(left - even));
+    for (int64_t i = 0; i < plan->num_spans; i++) {
+        const struct span *span = &plan->span[i];
+        if (span->fine > 0)
+            continue;
+        double share = (double)(span->last - span->first) / (double)plan->num_rest;
+        plan_fill(plan, span, (int64_t)((double)even * share + span_cells(plan, span, rate)));
+    }
+}
+
+/* Groups of the rest, their gaps, the tails on both sides, and then the density. */
+static void plan_rest(struct plan *plan)
+{
+    int64_t n = plan->num_rest, group = (n + MAX_GROUPS - 1) / MAX_GROUPS;
+    if (n == 0)
+        return;
+    if (group < MIN_GROUP)
+        group = MIN_GROUP;
+    plan_spans(plan, group);
+    for (int64_t i = 0; i < plan->num_spans; i++) {
+        if (plan->span[i].fine > 0)
+            plan_gap(plan, &plan->span[i]);
+    }
+    plan_tails(plan, group);
+    plan_density(plan);
+}
+
+/* log2 of the keys in a bucket, as cell_map_init chooses it. */
+static int bucket_shift(uint64_t first, uint64_t last)
+{
+    int shift = 0;
+    while ((last - first) >> shift >= MAX_BUCKETS)
+        shift++;
+    return shift;
+}
+
+/* The number of low[n] at or below a key. */
+static int64_t rank_of(const uint64_t *low, int64_t n, uint64_t key)
+{
+    int64_t first = 0;
+    while (n > 0) {
+        int64_t half = n / 2;
+        if (low[first + half] <= key) {
+            first += half + 1;
+            n -= half + 1;
+        } else {
+            n = half;
+        }
+    }
+    return first;
+}
+
+/* Steps of bisection, over some samples, if the buckets lie between two keys. */
+static int64_t search_cost(const struct plan *plan, const uint64_t *key, int64_t n, uint64_t first,
+                           uint64_t last)
+{
+    enum { LOOKS = 64 };
+    int shift = bucket_shift(first, last);
+    int64_t cost = 0;
+    for (int i = 0; i < LOOKS; i++) {
+        uint64_t x = key[n * (2 * i + 1) / (2 * LOOKS)], end = element_last_key(plan->type);
+        uint64_t at = x <= first ? 0 : ((x > last ? last : x) - first) >> shift;
+        uint64_t begin = at == 0 ? 0 : first + (at << shift);
+        if (at < (last - first) >> shift)
+            end = first + ((at + 1) << shift);
+        int64_t cells =
+            rank_of(plan->low, plan->num_lows, end) - rank_of(plan->low, plan->num_lows, begin);
+        for (; cells > 0; cells /= 2)
+            cost++;
+    }
+    return cost;
+}
+
+/* Chooses, among some quantiles of the sorted sample, the keys between which buckets help most:
+ * with zeros or fills far from the rest, the whole range would leave the rest in a few buckets. One
+ * more bucket on each side takes what lies outside. */
+static void plan_buckets(const struct plan *plan, const uint64_t *key, int64_t n, uint64_t *first,
+                         uint64_t *last)
+{
+    static const double quantile[] = {0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1};
+    enum { NUM = sizeof quantile / sizeof *quantile };
+    int64_t best = INT64_MAX;
+    *first = 0;
+    *last = element_last_key(plan->type);
+    for (int i = 0; n > 0 && i < NUM * NUM; i++) {
+        uint64_t a = key[(int64_t)(quantile[i / NUM] * (double)(n - 1))];
+        uint64_t b = key[(int64_t)(quantile[i % NUM] * (double)(n - 1))];
+        if (a > b)
+            continue;
+        uint64_t bucket = (uint64_t)1 << bucket_shift(a, b);
+        a -= a < bucket ? a : bucket;
+        b += element_last_key(plan->type) - b < bucket ? 0 : bucket;
+        int64_t cost = search_cost(plan, key, n, a, b);
+        if (cost < best) {
+            best = cost;
+            *first = a;
+            *last = b;
+        }
+    }
+}
+
+/* A cell a key, and a bucket a cell: nothing to search for. */
+static enum status plan_every_key(struct cell_map *map, enum element_type type)
+{
+    enum status status;
+    uint64_t *low = NULL;
+    int64_t n = (int64_t)element_last_key(type) + 1;
+    QO_TRY(memory_alloc("cells", n, sizeof *low, &low));
+    for (int64_t i = 0; i < n; i++)
+        low[i] = (uint64_t)i;
+    QO_TRY(cell_map_init(map, type, low, n, 0, (uint64_t)n - 1));
+done:
+    memory_free(low);
+    return status;
+}
+
+/* Sorts the lows and drops repeated ones. */
+static void plan_finish(struct plan *plan)
+{
+    sort_keys(plan->low, plan->scratch, plan->num_lows);
+    int64_t n = 1;
+    for (int64_t i = 1; i < plan->num_lows; i++) {
+        if (plan->low[i] != plan->low[n - 1])
+            plan->low[n++] = plan->low[i];
+    }
+    plan->num_lows = n;
+}
+
+enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_t *key, int64_t n,
+                           bool whole)
+{
+    enum status status;
+    struct plan plan = {.type = type};
+    uint64_t first, last;
+    *map = (struct cell_map){0};
+    assert(n >= 0 && n <= HISTOGRAM_SAMPLE);
+    if (element_size(type) == 2)
+        return plan_every_key(map, type);
+    QO_TRY(memory_alloc_large("cells", MAX_LOWS, sizeof *plan.low, &plan.low));
+    QO_TRY(memory_alloc_large("cells, sorting", MAX_LOWS, sizeof *plan.scratch, &plan.scratch));
+    QO_TRY(memory_alloc_large("sample", n, sizeof *plan.rest, &plan.rest));
+    QO_TRY(memory_alloc_large("sample values", n, sizeof *plan.value, &plan.value));
+    QO_TRY(memory_alloc_large("sample spans", 2 * n + 1, sizeof *plan.span, &plan.span));
+    sort_keys(key, plan.scratch, n);
+    plan_binades(&plan, whole);
+    if (whole) {
+        for (int64_t i = 0; i < n; i++)
+            plan_cut(&plan, key[i]);
+    } else {
+        plan_split_sample(&plan, key, n);
+        plan_rest(&plan);
+    }
+    plan_finish(&plan);
+    plan_buckets(&plan, key, n, &first, &last);
+    QO_TRY(cell_map_init(map, type, plan.low, plan.num_lows, first, last));
+done:
+    memory_free(plan.low);
+    memory_free(plan.scratch);
+    memory_free(plan.rest);
+    memory_free(plan.value);
+    memory_free(plan.span);
+    return status;
+}

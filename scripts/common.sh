@@ -1,0 +1,29 @@
+# shellcheck shell=bash disable=SC2034 # top is for those who source this file
+# SPDX-License-Identifier: Apache-2.0
+# What the scripts share: sourced, not run.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+say() { printf '\n== %s\n' "$*"; }
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# The first Python that has the modules named: a python3 of the user's own often lacks them.
+find_python() {
+    local modules=$1 python
+    for python in python3 /usr/bin/python3; do
+        if command -v "$python" >/dev/null && "$python" -c "import $modules" 2>/dev/null; then
+            command -v "$python"
+            return
+        fi
+    done
+    die "no python3 with $modules; run scripts/install_deps.sh"
+}
+
+# Open MPI refuses to start for root unless it is told twice; in a container or chroot there is
+# nobody else.
+if [ "$(id -u)" = 0 ]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds three times and runs every test: what CI runs, and a developer
+# before a commit.
+#
+#   gcc, release                     all tests
+#   clang, release, QO_CUDA=OFF      all but the application tests
+#   gcc, ASan + UBSan                all but the slow application tests
+#
+# The last line is "N passed, N failed, N skipped", the sum of the three; the exit code is 0 only
+# if nothing failed.
+set -uo pipefail
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/common.sh"
+cd "$top" || exit 1
+
+builds=${QO_TEST_BUILDS:-build-test}
+jobs=$(nproc)
+passed=0 failed=0 skipped=0
+
+step_failed() {
+    printf '\nFAILED: %s\n' "$1"
+    failed=$((failed + 1))
+}
+
+build() {
+    local name=$1
+    shift
+    say "Building: $name"
+    mkdir -p "$builds"
+    if ! cmake -B "$builds/$name" -G Ninja -DQO_WERROR=ON -DQO_TESTS=ON "$@" \
+        >"$builds/$name.log" 2>&1; then
+        cat "$builds/$name.log"
+        step_failed "configuration of $name"
+        return 1
+    fi
+    grep -E 'WARNING|CUDA' "$builds/$name.log"
+    if ! cmake --build "$builds/$name" -j "$jobs" >"$builds/$name.log" 2>&1; then
+        cat "$builds/$name.log"
+        step_failed "build of $name"
+        return 1
+    fi
+}
+
+# Adds the counts of one ctest run, as ctest itself writes them down.
+count() {
+    local report=$1 tests fails skips
+    tests=$(sed -n 's/.*[[:space:]]tests="\([0-9]*\)".*/\1/p' "$report" | head -n 1)
+    fails=$(sed -n 's/.*failures="\([0-9]*\)".*/\1/p' "$report" | head -n 1)
+    skips=$(sed -n 's/.*skipped="\([0-9]*\)".*/\1/p' "$report" | head -n 1)
+    if [ -z "$tests" ] || [ "$tests" = 0 ]; then
+        step_failed "$report counts no test"
+        return
+    fi
+    passed=$((passed + tests - fails - skips))
+    failed=$((failed + fails))
+    skipped=$((skipped + skips))
+}
+
+check() {
+    local name=$1
+    shift
+    say "Testing: $name"
+    local report=$PWD/$builds/$name.xml
+    rm -f "$report"
+    # One test a core; those of several ranks say themselves that they take more.
+    ctest --test-dir "$builds/$name" -j "$jobs" --output-on-failure --output-junit "$report" "$@"
+    if [ -f "$report" ]; then
+        count "$report"
+    else
+        step_failed "ctest of $name"
+    fi
+}
+
+say "Installing what is missing"
+scripts/install_deps.sh --with-tests || die "the packages could not be installed"
+
+say "Looking at the scripts"
+shellcheck -x scripts/*.sh .ci/run || step_failed "shellcheck"
+
+# Sanitizers: leaks inside the libraries that MPI loads are not ours; tests/lsan.supp names them.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=97
+export LSAN_OPTIONS=suppressions=$top/tests/lsan.supp:print_suppressions=0
+export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+slow='published|reproducible|memory|kill_random|output_faults|tricky_Collected|text_outputs_Screen'
+
+if build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release; then
+    check gcc
+fi
+if build clang -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Release -DQO_CUDA=OFF; then
+    check clang -LE app
+fi
+if build sanitized -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG='-O1 -g' \
+    -DQO_SANITIZE=ON; then
+    check sanitized -E "^app_($slow)"
+fi
+
+printf '\n%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

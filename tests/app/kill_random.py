@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of a rank at random times: never a half file under the final name, and the next run
+succeeds.
+
+    kill_random.py [--runs N] [--seed S]    (default 5 runs, seed 1)
+"""
+import hashlib
+import os
+import random
+import signal
+import sys
+import time
+
+import harness
+
+
+def argument(name, default):
+    """Takes `name VALUE` off the command line, before unittest looks at it."""
+    if name not in sys.argv:
+        return default
+    at = sys.argv.index(name)
+    value = int(sys.argv[at + 1])
+    del sys.argv[at : at + 2]
+    return value
+
+
+RUNS, SEED = argument("--runs", 5), argument("--seed", 1)
+
+
+class Kill(harness.Case):
+    ARGS = [
+        "--generate",
+        "normal:2M",
+        "--approach",
+        "all",
+        "--num_bits",
+        "2,3",
+        "--max_iterations",
+        "5",
+        "--quiet",
+    ]
+
+    def ranks(self, process):
+        """The program's processes below mpirun."""
+        found = []
+        for pid in harness.processes_below(process.pid):
+            try:
+                if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(harness.PROGRAM):
+                    found.append(pid)
+            except OSError:
+                continue
+        return sorted(found)
+
+    def kill_one(self, delay, rng, folder):
+        process = harness.start([*self.ARGS, "--save_dir", folder], 2)
+        time.sleep(delay)
+        ranks = self.ranks(process)
+        if ranks:
+            os.kill(rng.choice(ranks), signal.SIGKILL)
+        return bool(ranks), harness.finish(process, 60)
+
+    def test_a_killed_run_leaves_half_a_file(self):
+        rng, folder = random.Random(SEED), self.path("out")
+        output = os.path.join(folder, "quantized.h5")
+        began = time.monotonic()
+        self.good([*self.ARGS, "--save_dir", folder], 2)
+        whole = time.monotonic() - began
+        self.good(["--approach", "uniform", "--save_dir", folder, "--quiet"])
+        with open(output, "rb") as f:
+            older = hashlib.sha256(f.read()).hexdigest()
+        killed = 0
+        for number in range(RUNS):
+            delay = rng.uniform(0.05, 1.05 * whole)
+            hit, result = self.kill_one(delay, rng, folder)
+            killed += hit and result.code != 0
+            with open(output, "rb") as f:
+                now = hashlib.sha256(f.read()).hexdigest()
+            label = f"run {number}, killed after {delay:.3f} s: {result}"
+            if now != older:
+                self.checked(output)
+            else:
+                self.assertNotEqual(result.code, 0, label)
+            if number % 5 == 4 or number == RUNS - 1:
+                self.good(["--approach", "uniform", "--save_dir", folder, "--quiet"], 2)
+                self.nothing_left(output)
+                with open(output, "rb") as f:
+                    older = hashlib.sha256(f.read()).hexdigest()
+            else:
+                older = now
+        print(f"{RUNS} runs of {whole:.2f} s, {killed} of them killed")
+        self.assertGreater(killed, 0, "no run was killed in time")
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Wrong command lines: 64, one message that names the nearest valid word, nothing on stdout,
+nothing written."""
+import os
+
+import numpy as np
+
+import harness
+
+# (arguments, what the message has to contain)
+WRONG = (
+    (["--num_bit", "3"], "num_bits"),
+    (["--vector_sise", "large"], "vector_size"),
+    (["--nombits=3"], "num_bits"),
+    (["--vector_size", "medium"], "small"),
+    (["--approach", "non-unifrom"], "non-uniform"),
+    (["--approach", "uniform,,easyquant"], "approach"),
+    (["--num_bits", "9"], "8"),
+    (["--num_bits", "0"], "1"),
+    (["--num_bits", "3,x"], "num_bits"),
+    (["--num_bits", "3.5"], "num_bits"),
+    (["--num_bits"], "num_bits"),
+    (["--threshold", "-1"], "threshold"),
+    (["--threshold", "nan"], "threshold"),
+    (["--threshold", "3abc"], "threshold"),
+    (["--range", "4:-4"], "range"),
+    (["--range", "minmx"], "minmax"),
+    (["--range", "1:2:3"], "range"),
+    (["--solver", "loyd"], "lloyd"),
+    (["--init", "kmeans"], "kmeans++"),
+    (["--max_iterations", "-3"], "max_iterations"),
+    (["--tolerance", "-1"], "tolerance"),
+    (["--generate", "normal"], "normal:"),
+    (["--generate", "norml:100"], "normal"),
+    (["--generate", "normal:0"], "generate"),
+    (["--generate", "normal:100", "--vector_size", "small"], "generate"),
+    (["--seed", "1.5"], "seed"),
+    (["--threads", "-1"], "threads"),
+    (["--nonfinite", "kep"], "keep"),
+    (["--dtype", "float33"], "float32"),
+    (["--device", "gpu"], "device"),
+    (["--progress", "sometimes"], "progress"),
+    (["--restore", "x.h5"], "output"),
+    (["--quiet=loud"], "quiet"),
+    (["-x"], "x"),
+)
+
+# Names of things that this build does not have: refused by name, not taken for something else.
+LATER = (
+    (["--solver", "optimal"], 64),
+    (["--range", "optimal"], 64),
+    (["--approach", "easyquant-uniform"], 64),
+    (["--device", "cuda"], 69),
+    (["--comm", "nccl"], 69),
+)
+
+
+class Usage(harness.Case):
+    def refused(self, code, args, np_=0):
+        """In an empty folder, where it would write its results."""
+        os.makedirs(self.path("empty"), exist_ok=True)
+        result = self.fails(code, args, np_, cwd=self.path("empty"))
+        self.assertEqual(result.out, "", str(result))
+        self.assertEqual(os.listdir(self.path("empty")), [], "something was written")
+        return result
+
+    def test_a_wrong_command_line_runs(self):
+        for args, hint in WRONG:
+            with self.subTest(" ".join(args)):
+                result = self.refused(64, args)
+                self.assertEqual(len(result.err.splitlines()), 1, str(result))
+                self.assertIn(hint, result.errors[0])
+
+    def test_each_rank_complains(self):
+        self.refused(64, ["--num_bits", "99"], 3)
+        self.refused(64, ["--aproach", "all"], 3)
+
+    def test_what_a_later_build_brings_is_taken_for_something_else(self):
+        for args, code in LATER:
+            with self.subTest(" ".join(args)):
+                self.assertIn("not in this build", self.refused(code, args).errors[0])
+
+    def test_input_and_generator_are_mixed(self):
+        np.save(self.path("x.npy"), np.ones(5))
+        self.refused(64, [self.path("x.npy"), "--generate", "normal:10"])
+        self.refused(64, [self.path("x.npy"), "--vector_size", "large"])
+
+    def test_a_glob_that_selects_nothing_runs(self):
+        failure = self.refused((64, 65, 66), [harness.SHIPPED, "--include", "nothing/*"], 2)
+        self.assertIn("nothing/*", failure.errors[0])
+
+    def test_a_wrong_configuration_is_ignored(self):
+        for text in (
+            "num_bit: 3\n",
+            "num_bits: [3, 99]\n",
+            "num_bits: {a: 1}\n",
+            "approach: [uniform\n",
+            "- a\n- b\n",
+        ):
+            with self.subTest(text):
+                with open(self.path("c.yaml"), "w") as f:
+                    f.write(text)
+                failure = self.refused(78, ["--config", self.path("c.yaml")])
+                self.assertIn("c.yaml", failure.errors[0])
+        self.refused((66, 78), ["--config", self.path("absent.yaml")])
+
+    def test_underscore_and_hyphen_differ(self):
+        self.good(
+            [
+                "--num-bits=2",
+                "--save-dir",
+                self.path("out"),
+                "--max-iterations",
+                "3",
+                "--approach=uniform",
+            ]
+        )
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_TESTS_KERNELS_SUPPORT_H
+#define QO_TESTS_KERNELS_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <float.h>
+#include <math.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <gmp.h>
+
+#include "kernels.h"
+
+/* What the kernel tests share: seeded numbers, buffers with a guard page, nasty vectors, plain truth. */
+
+/* splitmix64: every seed is a good one. */
+static inline uint64_t support_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Uniform in [0, 1). */
+static inline double support_uniform(uint64_t *state)
+{
+    return (double)(support_random(state) >> 11) * 0x1p-53;
+}
+
+/* Nearly normal: twelve uniforms. */
+static inline double support_normal(uint64_t *state)
+{
+    double sum = -6;
+    for (int i = 0; i < 12; i++)
+        sum += support_uniform(state);
+    return sum;
+}
+
+/* Bytes that end where an unreadable page begins. */
+struct guarded {
+    char *map;
+    size_t mapped;
+    void *bytes;
+};
+
+static inline struct guarded guarded_open(size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
+    struct guarded g = {.mapped = whole + page};
+    g.map = mmap(NULL, g.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(g.map != MAP_FAILED);
+    assert_int_equal(mprotect(g.map + whole, page, PROT_NONE), 0);
+    g.bytes = g.map + whole - size;
+    return g;
+}
+
+static inline void guarded_close(struct guarded *g)
+{
+    assert_int_equal(munmap(g->map, g->mapped), 0);
+}
+
+/* The level of each backend on the CPU with 1 and 2 threads; next() leaves out what the machine lacks. */
+struct variant {
+    enum backend backend;
+    int threads;
+};
+
+static const struct variant support_variants[] = {
+    {BACKEND_PORTABLE, 1}, {BACKEND_PORTABLE, 2}, {BACKEND_AVX2, 1},
+    {BACKEND_AVX2, 2},     {BACKEND_AVX512, 1},   {BACKEND_AVX512, 2},
+};
+
+#define SUPPORT_NUM_VARIANTS 6
+
+/* Opens variant v; false, once with a line, if the machine cannot run it. */
+static inline bool support_open(struct engine *engine, int v)
+{
+    static bool told[BACKEND_CUDA + 1];
+    enum backend backend = support_variants[v].backend;
+    if (!engine_supports(backend)) {
+        if (!told[backend])
+            print_message("SIMD level %d: not on this machine, skipped\n", (int)backend);
+        told[backend] = true;
+        return false;
+    }
+    assert_int_equal(engine_open(engine, backend, support_variants[v].threads), QO_OK);
+    return true;
+}
+
+static inline void support_put(enum element_type type, void *x, int64_t i, uint64_t bits)
+{
+    memcpy((char *)x + i * (int64_t)element_size(type), &bits, element_size(type));
+}
+
+/* Values that have broken such code before. */
+static inline double support_nasty(int i, const double *special, int num_special)
+{
+    static const double nasty[] = {0.0,     -0.0,     1.0,      -1.0,     0x1p-149, -0x1p-149, 0x1p-1074,
+                                   -0x1p-1074, FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX, DBL_MAX,   -DBL_MAX,
+                                   INFINITY, -INFINITY, NAN,     -NAN,     65504.0, -65504.0,  0x1p-24,
+                                   0x1p-14, 1e20,     -1e20,    300.0,    300.001, 0x1p-126,  0x1.fffffep-127};
+    int n = (int)(sizeof nasty / sizeof *nasty);
+    i %= n + num_special;
+    return i < n ? nasty[i] : special[i - n];
+}
+
+enum kind { KIND_NORMAL, KIND_NASTY, KIND_EQUAL, KIND_SORTED, KIND_BITS, KIND_OUTLIERS, NUM_KINDS };
+
+/* Fills x[n]. `special` are values to be met exactly: cuts, bounds, levels, fills. */
+static inline void support_fill(enum kind kind, enum element_type type, void *x, int64_t n,
+                                const double *special, int num_special, uint64_t seed)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double value = 0.75;
+        switch (kind) {
+        case KIND_NORMAL:
+            value = support_normal(&seed);
+            break;
+        case KIND_NASTY:
+            value = support_nasty((int)(support_random(&seed) >> 33), special, num_special);
+            break;
+        case KIND_SORTED:
+            value = 8.0 * (double)i / (double)n - 4.0;
+            break;
+        case KIND_OUTLIERS:
+            value = 1e4 * support_normal(&seed);
+            break;
+        default:
+            break;
+        }
+        support_put(type, x, i, kind == KIND_BITS ? support_random(&seed) : element_from_double(type, value));
+    }
+}
+
+/* The truth about one element, straight from kernels.h. */
+struct truth {
+    double x;
+    int code;
+    bool kept;
+};
+
+static inline struct truth truth_of(const struct level_table *table, enum element_type type,
+                                    const void *x, int64_t i)
+{
+    struct truth t = {.x = element_value(type, element_bits(type, x, i))};
+    for (int c = 0; c < table->k - 1; c++)
+        t.code += table->cut[c] < t.x;
+    t.kept = isfinite(t.x) && t.x >= table->keep.lo && t.x <= table->keep.hi;
+    for (int f = 0; f < table->keep.num_fills; f++)
+        t.kept = t.kept && t.x != table->keep.fill[f];
+    return t;
+}
+
+/* Adds x >= 0 to an integer multiple of 2^-1074. */
+static inline void truth_add_exact(mpz_t sum, double x)
+{
+    if (x == 0)
+        return;
+    int exponent;
+    double mantissa = frexp(x, &exponent); /* x = mantissa * 2^exponent */
+    int shift = exponent - 53 + 1074;
+    mpz_t term;
+    mpz_init(term);
+    mpz_set_d(term, ldexp(mantissa, 53));
+    if (shift >= 0)
+        mpz_mul_2exp(term, term, (mp_bitcnt_t)shift);
+    else
+        mpz_tdiv_q_2exp(term, term, (mp_bitcnt_t)-shift); /* a subnormal: no bit is lost */
+    mpz_add(sum, sum, term);
+    mpz_clear(term);
+}
+
+/* Whether an exact sum, carried or not, is that integer. */
+static inline bool truth_is_sum(const struct exact_sum *sum, const mpz_t truth)
+{
+    mpz_t value, limb;
+    mpz_init(value);
+    mpz_init(limb);
+    for (int i = EXACT_LIMBS - 1; i >= 0; i--) {
+        mpz_mul_2exp(value, value, 32);
+        mpz_set_si(limb, sum->limb[i]);
+        mpz_add(value, value, limb);
+    }
+    bool equal = mpz_cmp(value, truth) == 0;
+    mpz_clear(value);
+    mpz_clear(limb);
+    return equal;
+}
+
+#endif

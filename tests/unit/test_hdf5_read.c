@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "h5_make.h"
+
+#include "fault.h"
+#include "log.h"
+#include "reader.h"
+
+/* What is read from an HDF5 file: every bit of every range, whatever the storage; and damaged data.
+ */
+
+static const struct source_request plain = {.num_dims = -1};
+
+/* A scanned file, opened to be read. */
+struct opened {
+    struct catalog catalog;
+    struct handle handle;
+};
+
+static const struct handle closed = {.fd = -1, .file_id = -1, .dataset_id = -1};
+
+static enum status open_file(struct opened *opened)
+{
+    *opened = (struct opened){.handle = closed};
+    status_clear();
+    enum status status = reader_hdf5.scan(&plain, "a.h5", NULL, &opened->catalog);
+    if (status == QO_OK)
+        status = reader_hdf5.open(&opened->handle, &opened->catalog.entry[0]);
+    return status;
+}
+
+static void close_file(struct opened *opened)
+{
+    reader_hdf5.close(&opened->handle);
+    catalog_clear(&opened->catalog);
+}
+
+static enum status read_range(struct opened *opened, int index, int64_t begin, int64_t end, void *x)
+{
+    return reader_hdf5.read(&opened->handle, &opened->catalog.entry[index], begin, end, x);
+}
+
+/* Compares a range with the truth, and sees that nothing beside it was written. */
+static void expect_range(struct opened *opened, int index, const char *truth, int64_t begin,
+                         int64_t end)
+{
+    size_t size = element_size(opened->catalog.entry[index].info.type);
+    size_t n = (size_t)(end - begin) * size;
+    char *x = malloc(n + 16);
+    assert_non_null(x);
+    memset(x, 0x5a, n + 16);
+    assert_int_equal(read_range(opened, index, begin, end, x + 8), QO_OK);
+    assert_memory_equal(x + 8, truth + (size_t)begin * size, n);
+    assert_memory_equal(x, "ZZZZZZZZ", 8);
+    assert_memory_equal(x + 8 + n, "ZZZZZZZZ", 8);
+    free(x);
+}
+
+/* Random bits, NaN payloads and subnormals among them, as they are to arrive in memory. */
+static char *make_truth(enum element_type type, int64_t n, uint64_t seed)
+{
+    size_t size = element_size(type);
+    char *x = malloc((size_t)n * size);
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t bits = h5_random(&seed);
+        memcpy(x + (size_t)i * size, &bits, size);
+    }
+    return x;
+}
+
+/* The same numbers as a file in the other byte order holds them; not by the code under test. */
+static char *turn_bytes(const char *x, int64_t n, size_t size)
+{
+    char *turned = malloc((size_t)n * size);
+    assert_non_null(turned);
+    for (int64_t i = 0; i < n; i++)
+        for (size_t b = 0; b < size; b++)
+            turned[(size_t)i * size + b] = x[(size_t)i * size + size - 1 - b];
+    return turned;
+}
+
+/* Creates a.h5 with "/x" and gives its numbers, to be freed. */
+static char *make_file(enum element_type type, bool big, int rank, const hsize_t *dims, hid_t plist)
+{
+    int64_t n = 1;
+    for (int d = 0; d < rank; d++)
+        n *= (int64_t)dims[d];
+    char *truth = make_truth(type, n, (uint64_t)(n + 7 * (int)type + big));
+    char *stored = big ? turn_bytes(truth, n, element_size(type)) : truth;
+    hid_t file = h5_create("a.h5");
+    h5_dataset(file, "/x", h5_float(type, big), rank, dims, plist, stored);
+    H5Fclose(file);
+    if (big)
+        free(stored);
+    return truth;
+}
+
+static void test_a_bit_lost_in_some_type_or_byte_order(void **state)
+{
+    (void)state;
+    hsize_t n = 70000;
+    for (enum element_type type = 0; type < ELEMENT_NUM_TYPES; type++)
+        for (int big = 0; big < 2; big++) {
+            struct opened opened;
+            char *truth = make_file(type, big, 1, &n, H5P_DEFAULT);
+            assert_int_equal(open_file(&opened), QO_OK);
+            assert_true(opened.catalog.entry[0].info.type == type);
+            expect_range(&opened, 0, truth, 0, (int64_t)n);
+            expect_range(&opened, 0, truth, 69999, 70000);
+            close_file(&opened);
+            free(truth);
+        }
+}
+
+static void test_every_float16_changed_by_a_conversion(void **state)
+{
+    (void)state;
+    hsize_t n = 65536;
+    uint16_t all[65536], turned[65536];
+    struct opened opened;
+    for (int i = 0; i < 65536; i++) {
+        all[i] = (uint16_t)i;
+        turned[i] = (uint16_t)(i >> 8 | i << 8);
+    }
+    hid_t file = h5_create("a.h5");
+    h5_dataset(file, "/x", h5_float(ELEMENT_F16, true), 1, &n, H5P_DEFAULT, turned);
+    H5Fclose(file);
+    assert_int_equal(open_file(&opened), QO_OK);
+    expect_range(&opened, 0, (const char *)all, 0, 65536);
+    close_file(&opened);
+}
+
+/* Storage of an array: contiguous, in the object's header, chunks, chunks through filters. */
+enum { CONTIGUOUS, COMPACT, CHUNKED, FILTERED, CHUNKED_ODDLY, NUM_STORAGES };
+
+static hid_t make_plist(int storage, int rank, const hsize_t *dims)
+{
+    hsize_t chunk[5];
+    hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
+    for (int d = 0; d < rank; d++) {
+        chunk[d] = storage == CHUNKED_ODDLY ? dims[d] - dims[d] / 3 : 2;
+        chunk[d] = chunk[d] > dims[d] ? dims[d] : chunk[d];
+    }
+    if (storage == COMPACT)
+        H5Pset_layout(plist, H5D_COMPACT);
+    if (storage >= CHUNKED && rank > 0)
+        H5Pset_chunk(plist, rank, chunk);
+    if (storage == FILTERED && rank > 0) {
+        H5Pset_shuffle(plist);
+        H5Pset_deflate(plist, 6);
+        H5Pset_fletcher32(plist);
+    }
+    return plist;
+}
+
+static void test_a_range_cut_wrong_in_some_shape_and_storage(void **state)
+{
+    (void)state;
+    static const hsize_t shapes[][5] = {
+        {1},       {19},      {4, 7},       {1, 9},          {9, 1},
+        {3, 4, 5}, {5, 1, 4}, {2, 3, 1, 5}, {2, 2, 3, 2, 2}, {1, 1, 1, 1, 3}};
+    static const int ranks[] = {0, 1, 2, 2, 2, 3, 3, 4, 5, 5};
+    for (int s = 0; s < 10; s++)
+        for (int storage = 0; storage < NUM_STORAGES; storage++) {
+            struct opened opened;
+            char *truth = make_file(s % 2 ? ELEMENT_F64 : ELEMENT_F16, s % 3 == 0, ranks[s],
+                                    shapes[s], make_plist(storage, ranks[s], shapes[s]));
+            assert_int_equal(open_file(&opened), QO_OK);
+            int64_t n = opened.catalog.entry[0].info.n;
+            for (int64_t begin = 0; begin < n; begin++)
+                for (int64_t end = begin + 1; end <= n; end++)
+                    expect_range(&opened, 0, truth, begin, end);
+            close_file(&opened);
+            free(truth);
+        }
+}
+
+static void test_more_chunks_than_one_call_takes(void **state)
+{
+    (void)state;
+    static const hsize_t dims[3] = {23, 31, 37};
+    static const hsize_t chunks[][3] = {{1, 1, 1}, {2, 1, 3}, {1, 31, 1}, {23, 1, 1}, {5, 2, 2}};
+    const int64_t n = 23 * 31 * 37;
+    for (int c = 0; c < 5; c++) {
+        struct opened opened;
+        uint64_t seed = 11;
+        char *truth = make_file(ELEMENT_F32, c % 2, 3, dims, h5_chunks(3, chunks[c]));
+        assert_int_equal(open_file(&opened), QO_OK);
+        expect_range(&opened, 0, truth, 0, n);
+        for (int i = 0; i < 5; i++) {
+            int64_t begin = (int64_t)(h5_random(&seed) % (uint64_t)n);
+            int64_t length = 1 + (int64_t)(h5_random(&seed) % (uint64_t)(n - begin));
+            expect_range(&opened, 0, truth, begin, begin + length);
+        }
+        close_file(&opened);
+        free(truth);
+    }
+}
+
+static void test_a_layer_of_chunks_kept_for_the_next_range_read_wrong(void **state)
+{
+    (void)state;
+    static const hsize_t dims[3] = {7, 300, 410}, chunk[3] = {3, 100, 100};
+    const int64_t n = 7 * 300 * 410, plane = 300 * 410;
+    struct opened opened;
+    hid_t plist = h5_chunks(3, chunk);
+    H5Pset_deflate(plist, 1);
+    char *truth = make_file(ELEMENT_F32, true, 3, dims, plist);
+    assert_int_equal(open_file(&opened), QO_OK);
+    for (int64_t begin = 0; begin < n; begin += plane + 12345)
+        expect_range(&opened, 0, truth, begin, begin + 2 * plane < n ? begin + 2 * plane : n);
+    close_file(&opened);
+    free(truth);
+}
+
+static void test_datasets_mixed_up_when_read_in_turns(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 8;
+    const float x[8] = {0, 1, 2, 3, 4, 5, 6, 7}, y[8] = {8, 9, 10, 11, 12, 13, 14, 15};
+    hid_t file = h5_create("a.h5");
+    h5_dataset(file, "/x", H5Tcopy(H5T_NATIVE_FLOAT), 1, &n, H5P_DEFAULT, x);
+    h5_dataset(file, "/y", H5Tcopy(H5T_NATIVE_FLOAT), 1, &n, H5P_DEFAULT, y);
+    H5Fclose(file);
+    assert_int_equal(open_file(&opened), QO_OK);
+    for (int turn = 0; turn < 3; turn++) {
+        expect_range(&opened, 0, (const char *)x, turn, 8 - turn);
+        expect_range(&opened, 1, (const char *)y, turn, 8 - turn);
+    }
+    close_file(&opened);
+}
+
+static void test_chunks_never_written_read_as_rubbish(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t dims[2] = {300, 4000}, chunk[2] = {10, 1000};
+    const float fill = -1.5f;
+    float *truth = malloc(300 * 4000 * sizeof *truth);
+    hid_t plist = h5_chunks(2, chunk), file = h5_create("a.h5");
+    assert_non_null(truth);
+    for (int i = 0; i < 300 * 4000; i++)
+        truth[i] = fill;
+    H5Pset_fill_value(plist, H5T_NATIVE_FLOAT, &fill);
+    h5_dataset(file, "/x", H5Tcopy(H5T_NATIVE_FLOAT), 2, dims, plist, NULL);
+    H5Fclose(file);
+    assert_int_equal(open_file(&opened), QO_OK);
+    expect_range(&opened, 0, (const char *)truth, 0, 300 * 4000);
+    assert_int_equal(opened.catalog.entry[0].info.num_fills, 0);
+    close_file(&opened);
+    free(truth);
+}
+
+static void test_a_huge_dataset_of_a_tiny_file_overflows_something(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t dims[3] = {(hsize_t)1 << 20, (hsize_t)1 << 20, (hsize_t)1 << 18};
+    const hsize_t chunk[3] = {64, 64, 64};
+    const float zeros[100] = {0};
+    const int64_t n = (int64_t)1 << 58;
+    hid_t file = h5_create("a.h5");
+    h5_dataset(file, "/x", h5_float(ELEMENT_F32, true), 3, dims, h5_chunks(3, chunk), NULL);
+    H5Fclose(file);
+    assert_int_equal(open_file(&opened), QO_OK);
+    assert_true(opened.catalog.entry[0].info.n == n);
+    float x[100];
+    assert_int_equal(read_range(&opened, 0, n / 2 - 50, n / 2 + 50, x), QO_OK);
+    assert_memory_equal(x, zeros, sizeof x);
+    assert_int_equal(read_range(&opened, 0, n - 100, n, x), QO_OK);
+    assert_memory_equal(x, zeros, sizeof x);
+    close_file(&opened);
+}
+
+static void test_a_cut_file_crashes_or_passes(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t dims[2] = {12, 10}, chunk[2] = {5, 4};
+    size_t size;
+    char *truth = make_file(ELEMENT_F64, false, 2, dims, h5_chunks(2, chunk));
+    char *bytes = h5_slurp("a.h5", &size);
+    double x[120];
+    for (size_t length = 8; length < size; length += length < 600 ? 1 : 13) {
+        h5_spill("a.h5", bytes, length);
+        enum status status = open_file(&opened);
+        if (status == QO_OK)
+            status = read_range(&opened, 0, 0, 120, x);
+        assert_int_equal(status, QO_DATA);
+        assert_says("a.h5");
+        close_file(&opened);
+    }
+    h5_spill("a.h5", bytes, size);
+    assert_int_equal(open_file(&opened), QO_OK);
+    expect_range(&opened, 0, truth, 0, 120);
+    close_file(&opened);
+    free(bytes);
+    free(truth);
+}
+
+static void test_a_flipped_bit_under_a_checksum_believed(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 1000, chunk = 100;
+    uint64_t mark = 0x0123456789abcdef, flipped = 0x0123456789abcdee;
+    double x[1000];
+    for (int i = 0; i < 1000; i++)
+        x[i] = i;
+    memcpy(&x[550], &mark, 8);
+    hid_t plist = h5_chunks(1, &chunk), file = h5_create("a.h5");
+    H5Pset_fletcher32(plist);
+    h5_dataset(file, "/x", H5Tcopy(H5T_NATIVE_DOUBLE), 1, &n, plist, x);
+    H5Fclose(file);
+    assert_int_equal(h5_patch("a.h5", &mark, &flipped, 8), 1);
+    assert_int_equal(open_file(&opened), QO_OK);
+    expect_range(&opened, 0, (const char *)x, 0, 500);
+    assert_int_equal(read_range(&opened, 0, 400, 1000, x), QO_DATA);
+    assert_says("a.h5:/x: its data cannot be read; the file is damaged (HDF5: ");
+    close_file(&opened);
+}
+
+static void test_a_file_that_changes_after_the_scan(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t dims[2] = {100, 100}, other[2] = {50, 200};
+    float *x = malloc(10000 * sizeof *x);
+    assert_non_null(x);
+    free(make_file(ELEMENT_F32, false, 2, dims, H5P_DEFAULT));
+    assert_int_equal(open_file(&opened), QO_OK);
+    reader_hdf5.close(&opened.handle);
+    free(make_file(ELEMENT_F32, false, 2, other, H5P_DEFAULT));
+    opened.handle = closed;
+    assert_int_equal(reader_hdf5.open(&opened.handle, &opened.catalog.entry[0]), QO_OK);
+    assert_int_equal(read_range(&opened, 0, 0, 10, x), QO_DATA);
+    assert_says("a.h5:/x: has changed since the start");
+    reader_hdf5.close(&opened.handle);
+
+    free(make_file(ELEMENT_F32, true, 2, dims, H5P_DEFAULT));
+    opened.handle = closed;
+    assert_int_equal(reader_hdf5.open(&opened.handle, &opened.catalog.entry[0]), QO_OK);
+    assert_int_equal(read_range(&opened, 0, 0, 10, x), QO_DATA);
+    assert_says("has changed");
+    reader_hdf5.close(&opened.handle);
+
+    H5Fclose(h5_create("a.h5"));
+    opened.handle = closed;
+    assert_int_equal(reader_hdf5.open(&opened.handle, &opened.catalog.entry[0]), QO_OK);
+    assert_int_equal(read_range(&opened, 0, 0, 10, x), QO_DATA);
+    assert_says("a.h5:/x: cannot be opened any more");
+    close_file(&opened);
+    free(x);
+}
+
+static void test_zeros_for_the_part_of_a_file_cut_while_it_is_open(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 100000;
+    float *x = malloc(n * sizeof *x);
+    assert_non_null(x);
+    char *truth = make_file(ELEMENT_F32, false, 1, &n, H5P_DEFAULT);
+    assert_int_equal(open_file(&opened), QO_OK);
+    expect_range(&opened, 0, truth, 0, (int64_t)n);
+    assert_int_equal(truncate("a.h5", 100000), 0);
+    assert_int_equal(read_range(&opened, 0, 0, (int64_t)n, x), QO_DATA);
+    assert_says("a.h5:/x: the file was cut while it was read");
+    close_file(&opened);
+    free(truth);
+    free(x);
+}
+
+static void test_a_failing_read_without_a_status(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 1000;
+    float x[1000];
+    char *truth = make_file(ELEMENT_F32, false, 1, &n, H5P_DEFAULT);
+    assert_int_equal(open_file(&opened), QO_OK);
+    setenv("QUANTOPT_FAULT", "1", 1);
+    fault_setup(0);
+    assert_int_equal(read_range(&opened, 0, 0, 1000, x), QO_IO);
+    assert_says("a.h5:/x: ");
+    expect_range(&opened, 0, truth, 0, 1000);
+    close_file(&opened);
+    free(truth);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, h5_nothing_open)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_bit_lost_in_some_type_or_byte_order),
+        TEST(test_every_float16_changed_by_a_conversion),
+        TEST(test_a_range_cut_wrong_in_some_shape_and_storage),
+        TEST(test_more_chunks_than_one_call_takes),
+        TEST(test_a_layer_of_chunks_kept_for_the_next_range_read_wrong),
+        TEST(test_datasets_mixed_up_when_read_in_turns),
+        TEST(test_chunks_never_written_read_as_rubbish),
+        TEST(test_a_huge_dataset_of_a_tiny_file_overflows_something),
+        TEST(test_a_cut_file_crashes_or_passes),
+        TEST(test_a_flipped_bit_under_a_checksum_believed),
+        TEST(test_a_file_that_changes_after_the_scan),
+        TEST(test_zeros_for_the_part_of_a_file_cut_while_it_is_open),
+        TEST(test_a_failing_read_without_a_status),
+    };
+    log_setup(false, LOG_QUIET);
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    return cmocka_run_group_tests(tests, h5_enter_scratch, h5_leave_scratch);
+}

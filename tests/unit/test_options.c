@@ -1,0 +1,531 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cmocka_all.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "element.h"
+#include "number.h"
+#include "option.h"
+#include "options.h"
+#include "spelling.h"
+
+#define MAX_ARGUMENTS 64
+
+/* Splits a line at blanks, as a shell would without quotes, and reads it. */
+static enum status read_line(struct options *options, const char *line)
+{
+    static char copy[8192];
+    char *argv[MAX_ARGUMENTS] = {"quantopt_mpi"};
+    int argc = 1;
+    assert_true(strlen(line) < sizeof copy);
+    strcpy(copy, line);
+    for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    return options_read(options, argc, argv);
+}
+
+static void read_good(struct options *options, const char *line)
+{
+    enum status status = read_line(options, line);
+    if (status != QO_OK)
+        fail_msg("%s: %s", line, status_text());
+}
+
+/* ---- Wrong usage ---- */
+
+static const struct {
+    const char *line;
+    enum status status;
+    const char *text; /* the message begins with this */
+} wrong[] = {
+    /* names */
+    {"--num-bit 3", QO_USAGE, "unknown option --num-bit; did you mean --num_bits?"},
+    {"--aproach all", QO_USAGE, "unknown option --aproach; did you mean --approach?"},
+    {"--vector 3", QO_USAGE, "unknown option --vector; did you mean --vector_size?"},
+    {"--Quiet", QO_USAGE, "unknown option --Quiet; did you mean --quiet?"},
+    {"--max-iteration=5", QO_USAGE,
+     "unknown option --max-iteration; did you mean --max_iterations?"},
+    {"-h", QO_USAGE, "unknown option -h; did you mean --help?"},
+    {"-", QO_USAGE, "unknown option -; did you mean --"},
+    {"--=3", QO_USAGE, "unknown option --; did you mean --"},
+    {"--inputs a.h5", QO_USAGE, "INPUT: goes without --inputs"},
+    /* values left out, or too many */
+    {"--num_bits", QO_USAGE, "--num_bits: needs a value; give --num_bits=B[,B...]"},
+    {"--num_bits --quiet", QO_USAGE, "--num_bits: needs a value"},
+    {"--num_bits=", QO_USAGE, "--num_bits: the value is empty"},
+    {"--quiet=true", QO_USAGE, "--quiet: takes no value; leave out =true"},
+    {"--num_bits 3 --num-bits 3", QO_USAGE, "--num_bits: given twice"},
+    {"--quiet --quiet", QO_USAGE, "--quiet: given twice"},
+    /* numbers */
+    {"--num_bits 9", QO_USAGE, "--num_bits 9: out of range 1 to 8;"},
+    {"--num_bits 0", QO_USAGE, "--num_bits 0: out of range 1 to 8;"},
+    {"--num_bits 2,3,x", QO_USAGE, "--num_bits x: not a whole number; give one from 1 to 8"},
+    {"--num_bits 2,,3", QO_USAGE, "--num_bits 2,,3: an element of the list is empty"},
+    {"--num_bits 3,", QO_USAGE, "--num_bits 3,: an element of the list is empty"},
+    {"--num_bits 3.0", QO_USAGE, "--num_bits 3.0: not a whole number"},
+    {"--max_iterations -1", QO_USAGE, "--max_iterations -1: out of range 0 to 1000000;"},
+    {"--max_iterations 1001K", QO_USAGE, "--max_iterations 1001K: out of range 0 to 1000000;"},
+    {"--max_iterations 99999999999999999999", QO_USAGE,
+     "--max_iterations 99999999999999999999: out of"},
+    {"--max_iterations 18446744073709551G", QO_USAGE,
+     "--max_iterations 18446744073709551G: out of"},
+    {"--max_iterations 5k", QO_USAGE, "--max_iterations 5k: not a whole number"},
+    {"--max_iterations 0x10", QO_USAGE, "--max_iterations 0x10: not a whole number"},
+    {"--max_iterations 5KK", QO_USAGE, "--max_iterations 5KK: not a whole number"},
+    {"--threads 0", QO_USAGE, "--threads 0: out of range 1 to 4096;"},
+    {"--threads many", QO_USAGE, "--threads many: not a whole number"},
+    {"--seed -1", QO_USAGE, "--seed -1: out of range 0 to 18446744073709551615;"},
+    {"--seed 18446744073709551616", QO_USAGE, "--seed 18446744073709551616: out of range"},
+    {"--seed 4K", QO_USAGE, "--seed 4K: not a whole number"},
+    {"--threshold nan", QO_USAGE, "--threshold nan: not a finite decimal number"},
+    {"--threshold inf", QO_USAGE, "--threshold inf: not a finite decimal number"},
+    {"--threshold -1", QO_USAGE, "--threshold -1: out of range; give a float64 of at least 0"},
+    {"--threshold 1e999", QO_USAGE, "--threshold 1e999: out of range"},
+    {"--threshold 3x", QO_USAGE, "--threshold 3x: not a finite decimal number"},
+    {"--tolerance -1e-9", QO_USAGE, "--tolerance -1e-9: out of range"},
+    {"--tolerance 1e-999", QO_USAGE, "--tolerance 1e-999: out of range"},
+    {"--tolerance e", QO_USAGE, "--tolerance e: not a finite decimal number"},
+    /* words */
+    {"--approach easyquan", QO_USAGE,
+     "--approach easyquan: no such value; did you mean easyquant?"},
+    {"--approach uniform,nonuniform", QO_USAGE,
+     "--approach nonuniform: no such value; did you mean non-"},
+    {"--vector_size Small", QO_USAGE, "--vector_size Small: no such value; did you mean small?"},
+    {"--init kmeans", QO_USAGE, "--init kmeans: no such value; did you mean kmeans++?"},
+    {"--solver loyd", QO_USAGE,
+     "--solver loyd: no such value; did you mean lloyd? It is one of lloyd"},
+    {"--device gpu", QO_USAGE,
+     "--device gpu: no such value; did you mean cpu? It is one of auto, cpu"},
+    {"--progress yes", QO_USAGE, "--progress yes: no such value"},
+    {"--nonfinite stop", QO_USAGE, "--nonfinite stop: no such value"},
+    {"--fill_values 3", QO_USAGE, "--fill_values 3: no such value"},
+    {"raw --dtype float", QO_USAGE, "--dtype float: no such value; did you mean float16?"},
+    {"raw --dtype f64", QO_USAGE, "--dtype f64: no such value; did you mean float64?"},
+    /* ranges, shapes, drawn vectors */
+    {"--range 4:-4", QO_USAGE, "--range 4:-4: LO is above HI"},
+    {"--range 4", QO_USAGE, "--range 4: not LO:HI"},
+    {"--range :4", QO_USAGE, "--range :4: not LO:HI"},
+    {"--range -4:4:5", QO_USAGE, "--range -4:4:5: not LO:HI"},
+    {"--range -inf:4", QO_USAGE, "--range -inf:4: not LO:HI with two finite numbers"},
+    {"--range -1e308:1e308", QO_USAGE, "--range -1e308:1e308: wider than float64"},
+    {"--range min-max", QO_USAGE, "--range min-max: no such value; did you mean minmax?"},
+    {"raw --dtype float32 --shape 3x0", QO_USAGE, "--shape 0: out of range 1 to"},
+    {"raw --dtype float32 --shape 3x4,5", QO_USAGE, "--shape 3x4: not a whole number"},
+    {"raw --dtype float32 --shape 3x", QO_USAGE, "--shape 3x: an element of the list is empty"},
+    {"raw --dtype float32 --shape 4000000Gx4000", QO_USAGE, "--shape 4000: more than"},
+    {"raw --dtype float32 --shape "
+     "1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1x1",
+     QO_USAGE, "--shape 1: more than 32 dimensions"},
+    {"raw --shape 3x4", QO_USAGE, "--shape: needs the element type too"},
+    {"--generate normal", QO_USAGE, "--generate normal: not KIND:N"},
+    {"--generate nromal:5", QO_USAGE, "--generate nromal: no such value; did you mean normal?"},
+    {"--generate normal:0", QO_USAGE, "--generate 0: out of range 1 to 1000000000000000;"},
+    {"--generate normal:1.5M", QO_USAGE, "--generate 1.5M: not a whole number"},
+    {"--generate normal:", QO_USAGE, "--generate : not a whole number"},
+    {"--generate normal:10 --dtype float32 --shape 3x4", QO_USAGE,
+     "--shape: has 12 elements, --generate"},
+    /* what excludes what */
+    {"a.h5 --generate normal:5", QO_USAGE, "--generate: excludes INPUT"},
+    {"a.h5 --vector_size large", QO_USAGE, "--vector_size: excludes INPUT"},
+    {"--vector_size small --generate normal:5", QO_USAGE, "--vector_size: excludes --generate"},
+    {"--use_multiprocessing --threads 2", QO_USAGE, "--use_multiprocessing: excludes --threads"},
+    {"--quiet --verbose", QO_USAGE, "--quiet: excludes --verbose"},
+    {"--dtype float32", QO_USAGE, "--dtype: built-in vectors have their own type"},
+    {"--restore q.h5", QO_USAGE, "--restore q.h5: needs a file to restore to; give --output FILE"},
+    {"--restore q.h5 --output none", QO_USAGE, "--restore q.h5: needs a file to restore to"},
+    {"--restore q.h5 --output o.h5 a.h5", QO_USAGE, "INPUT: means nothing to --restore"},
+    {"--restore q.h5 --output o.h5 --approach all", QO_USAGE,
+     "--approach: means nothing to --restore"},
+    {"--restore q.h5 --output o.h5 --num_bits 3", QO_USAGE,
+     "--num_bits: means nothing to --restore"},
+    {"--restore q.h5 --output o.h5 --range 0:1", QO_USAGE, "--range: means nothing to --restore"},
+    {"--restore q.h5 --output o.h5 --dry_run", QO_USAGE, "--dry_run: means nothing to --restore"},
+    {"--select x", QO_USAGE, "--select: means nothing without --restore"},
+    {"--result easyquant_3bit", QO_USAGE, "--result: means nothing without --restore"},
+    /* what this build lacks */
+    {"--solver optimal", QO_USAGE, "--solver optimal: not in this build; use lloyd"},
+    {"--range optimal", QO_USAGE, "--range optimal: not in this build; use minmax or LO:HI"},
+    {"--approach uniform,easyquant-uniform", QO_USAGE,
+     "--approach easyquant-uniform: not in this build; use"},
+    {"--init optimal", QO_USAGE, "--init optimal: not in this build; use quantile"},
+    {"--gap 1e-3", QO_USAGE, "--gap: not in this build; use"},
+    {"--sample_size 10K", QO_USAGE, "--sample_size 10K: not in this build; use 0"},
+    {"--memory_limit 1G", QO_USAGE, "--memory_limit: not in this build; use"},
+    {"--max_walltime 60", QO_USAGE, "--max_walltime: not in this build; use"},
+    {"--resume", QO_USAGE, "--resume: not in this build; use"},
+    {"--comm-timeout 60", QO_USAGE, "--comm_timeout: not in this build; use"},
+    {"--selftest", QO_USAGE, "--selftest: not in this build; use"},
+    {"--device cuda", QO_UNAVAILABLE, "--device cuda: not in this build; use cpu or auto"},
+    {"--comm nccl", QO_UNAVAILABLE, "--comm nccl: not in this build; use mpi or auto"},
+    /* files of --config */
+    {"--config /nonexistent.yaml", QO_CONFIG, "/nonexistent.yaml: cannot be opened: No such file"},
+    {"--config=", QO_USAGE, "--config: the value is empty"},
+    {"--config /", QO_CONFIG, "/: cannot be read: Is a directory"},
+};
+
+static void test_wrong_usage_taken_for_right(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct options options = {0};
+        status_clear();
+        enum status status = read_line(&options, wrong[i].line);
+        options_clear(&options);
+        if (status != wrong[i].status)
+            fail_msg("%s: status %d: %s", wrong[i].line, (int)status, status_text());
+        if (strncmp(status_text(), wrong[i].text, strlen(wrong[i].text)) != 0)
+            fail_msg("%s: %s", wrong[i].line, status_text());
+        assert_null(strchr(status_text(), '\n'));
+    }
+}
+
+static enum status read_two(const char *first, const char *second)
+{
+    struct options options = {0};
+    char name[] = "quantopt_mpi", a[8192], b[8192];
+    snprintf(a, sizeof a, "%s", first);
+    snprintf(b, sizeof b, "%s", second);
+    char *argv[] = {name, a, b};
+    enum status status = options_read(&options, 3, argv);
+    options_clear(&options);
+    return status;
+}
+
+static void test_a_text_that_breaks_the_log_or_the_yaml(void **state)
+{
+    (void)state;
+    static char longest[5000];
+    assert_int_equal(read_two("--save_dir", "a\nb"), QO_USAGE);
+    assert_string_equal(status_text(),
+                        "argument 2: byte 2 is no printable UTF-8; rename the file or retype it");
+    assert_int_equal(read_two("a\xff.h5", "b.h5"), QO_USAGE);
+    assert_int_equal(read_two("--", ""), QO_USAGE);
+    assert_string_equal(status_text(),
+                        "INPUT: the value is empty; give one or leave the option out");
+    memset(longest, 'a', sizeof longest - 1);
+    assert_int_equal(read_two("--output", longest), QO_USAGE);
+    assert_non_null(strstr(status_text(), "--output: the value is longer than 4095 bytes"));
+    longest[4095] = '\0';
+    assert_int_equal(read_two("--output", longest), QO_OK);
+}
+
+/* ---- Right usage ---- */
+
+static void test_a_default_that_is_not_the_documented_one(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    read_good(&o, "");
+    assert_int_equal(o.action, ACTION_RUN);
+    assert_int_equal(o.num_inputs, 0);
+    assert_string_equal(o.vector_size, "small");
+    assert_null(o.generate);
+    assert_int_equal(o.seed, 42);
+    assert_false(o.has_dtype);
+    assert_int_equal(o.num_dims, -1);
+    assert_false(o.ignore_fills || o.keep_nonfinite);
+    for (int a = 0; a < NUM_APPROACHES; a++)
+        assert_true(o.approach[a]);
+    for (int b = 0; b <= 8; b++)
+        assert_int_equal(o.bits[b], b == 3);
+    assert_true(o.threshold == 3.0 && o.tolerance == 1e-7);
+    assert_false(o.has_range);
+    assert_string_equal(o.solver, "lloyd");
+    assert_int_equal(o.init, INIT_QUANTILE);
+    assert_int_equal(o.max_iterations, 100);
+    assert_int_equal(o.device, DEVICE_AUTO);
+    assert_int_equal(o.threads, 0);
+    assert_string_equal(o.save_dir, "results");
+    assert_null(o.output);
+    assert_false(o.no_output || o.verbose || o.quiet || o.dry_run);
+    assert_null(o.restore);
+    assert_int_equal(o.progress, WHEN_AUTO);
+    options_clear(&o);
+    options_clear(&o);
+}
+
+static void test_a_value_that_lands_in_the_wrong_field(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    read_good(
+        &o,
+        "a.bin b.bin:x --seed=18446744073709551615 --dtype bfloat16 --shape 3x4Kx5 --include w* "
+        "--exclude *bias --fill-values use --nonfinite keep --approach easyquant,uniform,uniform "
+        "--num-bits 8,1 --threshold 2.5 --range -1e-3:+7 --init kmeans++ --max-iterations 1K "
+        "--tolerance 0 --device cpu --comm mpi --threads 7 --save_dir d --output o.h5 --progress "
+        "never --verbose --dry-run --sample_size 0 --solver lloyd");
+    assert_int_equal(o.num_inputs, 2);
+    assert_string_equal(o.inputs[0], "a.bin");
+    assert_string_equal(o.inputs[1], "b.bin:x");
+    assert_true(o.seed == UINT64_MAX);
+    assert_true(o.has_dtype && o.dtype == ELEMENT_BF16);
+    assert_int_equal(o.num_dims, 3);
+    assert_true(o.shape[0] == 3 && o.shape[1] == 4000 && o.shape[2] == 5);
+    assert_string_equal(o.include, "w*");
+    assert_string_equal(o.exclude, "*bias");
+    assert_true(o.ignore_fills && o.keep_nonfinite);
+    assert_true(o.approach[APPROACH_UNIFORM] && o.approach[APPROACH_EASYQUANT]);
+    assert_false(o.approach[APPROACH_NON_UNIFORM]);
+    for (int b = 0; b <= 8; b++)
+        assert_int_equal(o.bits[b], b == 1 || b == 8);
+    assert_true(o.threshold == 2.5 && o.tolerance == 0);
+    assert_true(o.has_range && o.range == RANGE_GIVEN && o.range_lo == -1e-3 && o.range_hi == 7);
+    assert_int_equal(o.init, INIT_KMEANS_PP);
+    assert_int_equal(o.max_iterations, 1000);
+    assert_int_equal(o.device, DEVICE_CPU);
+    assert_int_equal(o.threads, 7);
+    assert_string_equal(o.save_dir, "d");
+    assert_string_equal(o.output, "o.h5");
+    assert_int_equal(o.progress, WHEN_NEVER);
+    assert_true(o.verbose && o.dry_run && !o.quiet);
+    options_clear(&o);
+}
+
+static void test_a_special_value_taken_for_a_plain_one(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    read_good(&o, "--range minmax --output none --generate laplace:2M --use_multiprocessing "
+                  "--shape 1000,2000 "
+                  "--dtype float64");
+    assert_true(o.has_range && o.range == RANGE_MINMAX && o.no_output && !o.output);
+    assert_string_equal(o.generate, "laplace:2M");
+    assert_int_equal(o.threads, 0);
+    assert_int_equal(o.num_dims, 2);
+    options_clear(&o);
+    read_good(&o, "--range 2:2 --threads auto --approach all --threshold 0");
+    assert_true(o.range == RANGE_GIVEN && o.range_lo == 2 && o.range_hi == 2 && o.threshold == 0);
+    options_clear(&o);
+    read_good(
+        &o, "--restore q.h5 --select w* --result uniform_2bit --output o.npy --threads 2 --quiet");
+    assert_int_equal(o.action, ACTION_RESTORE);
+    assert_string_equal(o.select, "w*");
+    assert_string_equal(o.result, "uniform_2bit");
+    assert_string_equal(o.output, "o.npy");
+    options_clear(&o);
+}
+
+static void test_a_file_that_looks_like_an_option(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    read_good(&o, "a.h5 --quiet -- --verbose -x --");
+    assert_int_equal(o.num_inputs, 4);
+    assert_string_equal(o.inputs[1], "--verbose");
+    assert_string_equal(o.inputs[3], "--");
+    assert_false(o.verbose);
+    options_clear(&o);
+}
+
+static void test_inputs_lost_where_there_are_many(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    char line[256] = "--";
+    for (int i = 0; i < 40; i++)
+        snprintf(line + strlen(line), sizeof line - strlen(line), " f%d", i);
+    read_good(&o, line);
+    assert_int_equal(o.num_inputs, 40);
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "f%d", i);
+        assert_string_equal(o.inputs[i], name);
+    }
+    options_clear(&o);
+}
+
+static void test_help_refused_because_of_another_mistake(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    read_good(&o, "--nonsense --num_bits 99 --help");
+    assert_int_equal(o.action, ACTION_HELP);
+    options_clear(&o);
+    read_good(&o, "a.h5 --version --nonsense");
+    assert_int_equal(o.action, ACTION_VERSION);
+    options_clear(&o);
+    read_good(&o, "-- --help");
+    assert_int_equal(o.action, ACTION_RUN);
+    assert_string_equal(o.inputs[0], "--help");
+    options_clear(&o);
+}
+
+/* The rest of the program reads indices as these enums. */
+static void test_words_out_of_step_with_their_enum(void **state)
+{
+    (void)state;
+    const struct option_word *dtypes = option_at(OPTION_DTYPE)->words;
+    for (int t = 0; t < ELEMENT_NUM_TYPES; t++)
+        assert_string_equal(dtypes[t].text, element_name((enum element_type)t));
+    assert_null(dtypes[ELEMENT_NUM_TYPES].text);
+    assert_string_equal(approach_name(APPROACH_UNIFORM), "uniform");
+    assert_string_equal(approach_name(APPROACH_NON_UNIFORM), "non-uniform");
+    assert_string_equal(approach_name(APPROACH_EASYQUANT), "easyquant");
+    assert_string_equal(option_at(OPTION_INIT)->words[INIT_RANDOM].text, "random");
+    assert_string_equal(option_at(OPTION_DEVICE)->words[DEVICE_CUDA].text, "cuda");
+    assert_string_equal(option_at(OPTION_PROGRESS)->words[WHEN_NEVER].text, "never");
+}
+
+static void test_an_option_missing_from_the_table(void **state)
+{
+    (void)state;
+    for (int id = 0; id < OPTION_NUM; id++) {
+        const struct option *option = option_at((enum option_id)id);
+        assert_non_null(option->name);
+        assert_non_null(option->help);
+        assert_ptr_equal(option_find(option->name), option);
+        assert_string_equal(option_nearest(option->name), option->name);
+        assert_true(option->metavar || option->words || option->type == TYPE_FLAG);
+    }
+}
+
+/* ---- Help ---- */
+
+static void test_help_that_misses_an_option_or_runs_over_the_line(void **state)
+{
+    (void)state;
+    static char text[32768], name[64];
+    FILE *out = fmemopen(text, sizeof text, "w");
+    assert_non_null(out);
+    options_help(out);
+    fclose(out);
+    for (int id = 1; id < OPTION_NUM; id++) {
+        snprintf(name, sizeof name, "\n  --%s", option_at((enum option_id)id)->name);
+        if (!strstr(text, name))
+            fail_msg("--help does not list%s", name);
+    }
+    assert_non_null(strstr(text, "(not in this build)"));
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
+        if (end - line > 100)
+            fail_msg("a line of %ld columns: %.*s", (long)(end - line), (int)(end - line), line);
+}
+
+/* The commands at the end of the help are read as the shell would pass them. */
+static void test_an_example_that_does_not_work(void **state)
+{
+    (void)state;
+    static char text[32768];
+    int count = 0;
+    FILE *out = fmemopen(text, sizeof text, "w");
+    assert_non_null(out);
+    options_help(out);
+    fclose(out);
+    char *at = strstr(text, "\nEXAMPLES");
+    assert_non_null(at);
+    for (char *join; (join = strstr(at, "\\\n"));)
+        memset(join, ' ', 2);
+    while ((at = strstr(at, "build/quantopt_mpi "))) {
+        struct options o = {0};
+        at += strlen("build/quantopt_mpi ");
+        char *end = strchr(at, '\n');
+        *end = '\0';
+        read_good(&o, at);
+        options_clear(&o);
+        at = end + 1;
+        count++;
+    }
+    assert_true(count >= 6);
+}
+
+/* ---- Numbers and spelling ---- */
+
+static void test_a_number_that_does_not_come_back(void **state)
+{
+    (void)state;
+    static const double nasty[] = {0,
+                                   0.1,
+                                   1.0 / 3,
+                                   1e-7,
+                                   5e-324,
+                                   2.2250738585072014e-308,
+                                   1e23,
+                                   -1.5e300,
+                                   1.7976931348623157e308,
+                                   4503599627370497.5};
+    for (size_t i = 0; i < sizeof nasty / sizeof *nasty; i++) {
+        char text[32];
+        double back;
+        number_print_real(nasty[i], text, sizeof text);
+        assert_int_equal(number_read_real(text, &back), NUMBER_OK);
+        assert_true(back == nasty[i]);
+    }
+    char text[32];
+    number_print_real(0.1, text, sizeof text);
+    assert_string_equal(text, "0.1");
+}
+
+static void test_a_count_read_wrongly(void **state)
+{
+    (void)state;
+    uint64_t x;
+    assert_true(number_read_count("3G", &x) == NUMBER_OK && x == 3000000000u);
+    assert_true(number_read_count("18446744073709551615", &x) == NUMBER_OK && x == UINT64_MAX);
+    assert_int_equal(number_read_count("18446744073709551616", &x), NUMBER_BEYOND);
+    assert_int_equal(number_read_count("99999999999999999999x", &x), NUMBER_WRONG);
+    static const char *const bad[] = {"", " 3", "3 ", "+3", "K", "3T", "3 K", "-", "1e3", "0b1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(number_read_count(bad[i], &x), NUMBER_WRONG);
+    double real;
+    static const char *const unreal[] = {"",   " 3",  "3 ",    "0x1p3", "infinity",
+                                         "1e", "--1", "1.2.3", ".",     "1,5"};
+    for (size_t i = 0; i < sizeof unreal / sizeof *unreal; i++)
+        assert_int_equal(number_read_real(unreal[i], &real), NUMBER_WRONG);
+}
+
+static void test_bytes_taken_for_printable(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int at;
+    } cases[] = {
+        {"plain ~", -1},
+        {"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", -1},
+        {"a\tb", 1},
+        {"ab\x7f", 2},
+        {"\xc2\x85", 0},
+        {"x\xe2\x80\xa8", 1},
+        {"\xef\xbb\xbf", 0},
+        {"\xc0\xaf", 0},
+        {"\xe0\x80\xaf", 0},
+        {"\xed\xa0\x80", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf0\x80\x80\x80", 0},
+        {"a\xc3", 1},
+        {"\xe2\x82", 0},
+        {"\xef\xbf\xbf", 0},
+        {"\x80", 0},
+        {"\xf0\x9f\xbf\xbf", 0},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(spelling_unprintable(cases[i].text), cases[i].at);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wrong_usage_taken_for_right),
+        cmocka_unit_test(test_a_text_that_breaks_the_log_or_the_yaml),
+        cmocka_unit_test(test_a_default_that_is_not_the_documented_one),
+        cmocka_unit_test(test_a_value_that_lands_in_the_wrong_field),
+        cmocka_unit_test(test_a_special_value_taken_for_a_plain_one),
+        cmocka_unit_test(test_a_file_that_looks_like_an_option),
+        cmocka_unit_test(test_inputs_lost_where_there_are_many),
+        cmocka_unit_test(test_help_refused_because_of_another_mistake),
+        cmocka_unit_test(test_words_out_of_step_with_their_enum),
+        cmocka_unit_test(test_an_option_missing_from_the_table),
+        cmocka_unit_test(test_help_that_misses_an_option_or_runs_over_the_line),
+        cmocka_unit_test(test_an_example_that_does_not_work),
+        cmocka_unit_test(test_a_number_that_does_not_come_back),
+        cmocka_unit_test(test_a_count_read_wrongly),
+        cmocka_unit_test(test_bytes_taken_for_printable),
+    };
+    if (chdir(SOURCE_TREE) != 0) /* the examples name files from there */
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
