@@ -5,8 +5,8 @@
 #include "kernels.h"
 
 /*
- * The backends of this build, for engine.c only. One that was not built, or that the machine cannot run,
- * answers to its name all the same: its `open` says why not.
+ * The backends of this build, for engine.c only. One that was not built, or that the machine cannot
+ * run, answers to its name all the same: its `open` says why not.
  */
 extern const struct kernels kernels_portable;
 extern const struct kernels kernels_avx2;

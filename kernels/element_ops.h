@@ -5,11 +5,13 @@
 #include "element.h"
 
 /*
- * The arithmetic of one element, or of eight codes, that every backend repeats: it stands once, here. A
- * vector version computes the same thing on more numbers at a time, rounding where this rounds.
+ * The arithmetic of one element, or of eight codes, that every backend repeats: it stands once,
+ * here. A vector version computes the same thing on more numbers at a time, rounding where this
+ * rounds.
  */
 
-/* Adding it rounds a float64 below 2^51 in magnitude to an integer, ties to even, in its last bits. */
+/* Adding it rounds a float64 below 2^51 in magnitude to an integer, ties to even, in its last bits.
+ */
 #define OPS_ROUNDER 0x1.8p52
 
 /* The bit pattern of OPS_ROUNDER: rounder + integer is this pattern + integer. */
@@ -25,8 +27,9 @@ QO_INLINE int64_t ops_fixed(double residual, double scale)
 }
 
 /*
- * Pure. The number of cuts below x, for cuts that are the nodes of a complete binary search tree: tree[1] is
- * the root, the children of tree[i] are tree[2i] and tree[2i + 1], missing cuts are +inf. NaN gives 0.
+ * Pure. The number of cuts below x, for cuts that are the nodes of a complete binary search tree:
+ * tree[1] is the root, the children of tree[i] are tree[2i] and tree[2i + 1], missing cuts are
+ * +inf. NaN gives 0.
  */
 QO_INLINE int ops_code_f32(const float *tree, int steps, float x)
 {
@@ -56,8 +59,8 @@ QO_INLINE double ops_lane_sum(const double *lane)
 }
 
 /*
- * Pure. Bits with `width` low bits set in every field of `field` bits: the masks of the packing steps
- * below.
+ * Pure. Bits with `width` low bits set in every field of `field` bits: the masks of the packing
+ * steps below.
  */
 QO_INLINE uint64_t ops_fields(int field, int width)
 {
@@ -68,8 +71,8 @@ QO_INLINE uint64_t ops_fields(int field, int width)
 }
 
 /*
- * Pure. Packs eight codes, one a byte, into the low 8 * bits bits; what lies above is undefined. Neighbours
- * are joined three times: two codes, four codes, eight codes.
+ * Pure. Packs eight codes, one a byte, into the low 8 * bits bits; what lies above is undefined.
+ * Neighbours are joined three times: two codes, four codes, eight codes.
  */
 QO_INLINE uint64_t ops_pack(uint64_t v, int bits)
 {

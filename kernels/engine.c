@@ -35,8 +35,8 @@ static enum status choose_cpu(enum backend *backend)
     for (*backend = BACKEND_PORTABLE; *backend <= BACKEND_AVX512; (*backend)++)
         if (strcmp(wanted, backends[*backend].kernels->name) == 0)
             return QO_OK;
-    return status_raise(QO_USAGE, "QUANTOPT_SIMD=%s: no such SIMD level; use portable, avx2 or avx512",
-                        wanted);
+    return status_raise(
+        QO_USAGE, "QUANTOPT_SIMD=%s: no such SIMD level; use portable, avx2 or avx512", wanted);
 }
 
 enum status engine_open(struct engine *engine, enum backend backend, int threads)

@@ -15,8 +15,8 @@ static double power_of_two(int exponent)
 }
 
 /*
- * The largest power of two, at most 2^1023, that brings `residual` >= 0 to at most 2^FIXED_BITS. With
- * residual = m * 2^e, 1 <= m < 2, that is 2^(46 - e) for m = 1 and half of it for a larger m.
+ * The largest power of two, at most 2^1023, that brings `residual` >= 0 to at most 2^FIXED_BITS.
+ * With residual = m * 2^e, 1 <= m < 2, that is 2^(46 - e) for m = 1 and half of it for a larger m.
  */
 static double scale_for(double residual)
 {
@@ -30,8 +30,8 @@ static double scale_for(double residual)
 }
 
 /*
- * The largest residual of a level as the kernels round it. Rounded subtraction is monotone, so the ends of
- * the level's cell bound all that lies between.
+ * The largest residual of a level as the kernels round it. Rounded subtraction is monotone, so the
+ * ends of the level's cell bound all that lies between.
  */
 static double largest_residual(const struct level_table *table, int i, double min, double max)
 {

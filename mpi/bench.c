@@ -13,9 +13,10 @@
 #include "solver.h"
 
 /*
- * quantopt_bench: how fast each kernel is beside memcpy of the same vector with the same threads. Every repeat runs
- * memcpy and all kernels of all SIMD levels in turn, so that a busy machine slows them alike; what is
- * reported is the median over repeats, of seconds and of the ratio to that repeat's memcpy.
+ * quantopt_bench: how fast each kernel is beside memcpy of the same vector with the same threads.
+ * Every repeat runs memcpy and all kernels of all SIMD levels in turn, so that a busy machine slows
+ * them alike; what is reported is the median over repeats, of seconds and of the ratio to that
+ * repeat's memcpy.
  */
 #define REPEATS 7
 
@@ -27,7 +28,8 @@
 
 enum row { ROW_MEASURE, ROW_SOLVE, ROW_ENCODE, ROW_ASSIGN, ROW_DECODE, ROW_JOB, NUM_ROWS };
 
-static const char *const row_names[NUM_ROWS] = {"measure", "solve", "encode", "assign", "decode", "job"};
+static const char *const row_names[NUM_ROWS] = {"measure", "solve",  "encode",
+                                                "assign",  "decode", "job"};
 
 struct settings {
     int64_t n;
@@ -76,8 +78,10 @@ static void print_help(void)
          "  --dtype D      float16, bfloat16, float32 or float64 (default float32)\n"
          "  --json         JSON instead of a table\n"
          "  --help\n\n"
-         "Rows: measure, solve (cells, moments and Lloyd steps), encode, assign (one Lloyd step), decode,\n"
-         "job (measure + solve + encode). GB/s counts the vector, and codes read or written, once; memcpy\n"
+         "Rows: measure, solve (cells, moments and Lloyd steps), encode, assign (one Lloyd step), "
+         "decode,\n"
+         "job (measure + solve + encode). GB/s counts the vector, and codes read or written, once; "
+         "memcpy\n"
          "reads and writes the vector.\n\n"
          "  quantopt_bench --n 100M --bits 3 --threads 2\n"
          "  quantopt_bench --dtype float16 --json");
@@ -154,7 +158,8 @@ static enum status parse(struct settings *settings, int argc, char **argv)
             *(argv[i][2] == 'j' ? &settings->json : &settings->help) = true;
             continue;
         }
-        QO_CHECK(takes_value(name), QO_USAGE, "%s: no such option; see quantopt_bench --help", argv[i]);
+        QO_CHECK(takes_value(name), QO_USAGE, "%s: no such option; see quantopt_bench --help",
+                 argv[i]);
         value = value ? value : argv[++i];
         QO_CHECK(value, QO_USAGE, "%s: needs a value; see quantopt_bench --help", name);
         QO_CHECK(parse_value(settings, name, value), QO_USAGE,
@@ -213,7 +218,8 @@ static enum status run_copy(struct bench *bench)
     int threads = bench->settings.threads;
 #pragma omp parallel for schedule(static) num_threads(threads)
     for (int t = 0; t < threads; t++) {
-        int64_t begin = bytes / threads * t, end = t + 1 < threads ? bytes / threads * (t + 1) : bytes;
+        int64_t begin = bytes / threads * t,
+                end = t + 1 < threads ? bytes / threads * (t + 1) : bytes;
         memcpy((char *)bench->copy + begin, (const char *)bench->x + begin, (size_t)(end - begin));
     }
     return QO_OK;
@@ -260,7 +266,8 @@ static enum status look(void *context, const double *level, int k, struct level_
     struct tile tile = whole_tile(bench);
     struct level_table table;
     struct assign_totals totals = {0};
-    level_table_init(&table, bench->settings.bits, level, k, &keep_all, smallest(bench), largest(bench));
+    level_table_init(&table, bench->settings.bits, level, k, &keep_all, smallest(bench),
+                     largest(bench));
     enum status status = looker->engine->kernels->assign(looker->engine, &tile, &table, &totals);
     for (int i = 0; i < k; i++) {
         sums->count[i] = totals.count[i];
@@ -270,7 +277,8 @@ static enum status look(void *context, const double *level, int k, struct level_
     return status;
 }
 
-/* Plans the cells again (measuring needs a plan before), then moments and the solver of this build. */
+/* Plans the cells again (measuring needs a plan before), then moments and the solver of this build.
+ */
 static enum status run_solve(struct bench *bench, struct engine *engine)
 {
     enum status status;
@@ -367,7 +375,8 @@ static enum status open_engines(struct bench *bench)
     for (enum backend b = first; b <= last; b++) {
         if (b != BACKEND_CUDA && !engine_supports(b))
             continue;
-        QO_TRY(engine_open(&bench->variant[bench->num_variants].engine, b, bench->settings.threads));
+        QO_TRY(
+            engine_open(&bench->variant[bench->num_variants].engine, b, bench->settings.threads));
         bench->fastest = bench->num_variants++;
     }
 done:
@@ -431,7 +440,8 @@ static double gigabytes(const struct settings *settings, enum row row)
 {
     double vector = (double)settings->n * (double)element_size(settings->type);
     double codes = (double)settings->n * settings->bits / 8;
-    return 1e-9 * (row == ROW_ENCODE || row == ROW_DECODE || row == ROW_JOB ? vector + codes : vector);
+    return 1e-9 *
+           (row == ROW_ENCODE || row == ROW_DECODE || row == ROW_JOB ? vector + codes : vector);
 }
 
 /* The level with the smallest median of a row. */
@@ -447,7 +457,8 @@ static const struct variant *best_of(const struct bench *bench, enum row row)
     return best;
 }
 
-static void print_line(const struct bench *bench, const struct variant *variant, enum row row, bool best)
+static void print_line(const struct bench *bench, const struct variant *variant, enum row row,
+                       bool best)
 {
     double seconds = median(variant->seconds[row], NULL);
     printf("%-8s %-10s %12.6f %10.2f %10.3f %s\n", row_names[row], variant->engine.kernels->name,
@@ -491,11 +502,13 @@ static enum status print_json(const struct bench *bench)
     for (int row = 0; row < NUM_ROWS; row++)
         QO_CHECK(json_array_append_new(rows, json_row(bench, (enum row)row)) == 0, QO_NO_MEMORY,
                  "quantopt_bench: no memory for the JSON");
-    all = json_pack("{s:I, s:i, s:s, s:i, s:{s:f, s:f}, s:O}", "n", (json_int_t)s->n, "bits", s->bits,
-                    "dtype", element_name(s->type), "threads", s->threads, "memcpy", "seconds", seconds,
-                    "gb_per_s", 2 * gigabytes(s, ROW_MEASURE) / seconds, "rows", rows);
+    all =
+        json_pack("{s:I, s:i, s:s, s:i, s:{s:f, s:f}, s:O}", "n", (json_int_t)s->n, "bits", s->bits,
+                  "dtype", element_name(s->type), "threads", s->threads, "memcpy", "seconds",
+                  seconds, "gb_per_s", 2 * gigabytes(s, ROW_MEASURE) / seconds, "rows", rows);
     QO_CHECK(all, QO_NO_MEMORY, "quantopt_bench: no memory for the JSON");
-    QO_CHECK(json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 && putchar('\n') != EOF,
+    QO_CHECK(json_dumpf(all, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
+                 putchar('\n') != EOF,
              QO_IO, "stdout: cannot be written");
 done:
     json_decref(all);

@@ -51,6 +51,7 @@ static inline const char *fixture_path(const char *suffix)
 
 static inline void fixture_write(const char *path, const void *data, size_t n)
 {
+    unlink(path); /* some file systems wait for the disk when an old file is overwritten */
     FILE *file = fopen(path, "wb");
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, n, file), n);

@@ -3,10 +3,10 @@
 
 #include <omp.h>
 
-
 /*
- * The walks over the blocks of a tile. Threads take runs of blocks; each has totals of its own, and totals are integers
- * or exact sums, so neither the number of threads nor their order shows in the result.
+ * The walks over the blocks of a tile. Threads take runs of blocks; each has totals of its own, and
+ * totals are integers or exact sums, so neither the number of threads nor their order shows in the
+ * result.
  */
 
 static int64_t min_int64(int64_t a, int64_t b)
@@ -79,8 +79,8 @@ static void merge_assign(struct assign_totals *totals, struct assign_totals *par
     merge_error(&totals->error, &part->error);
 }
 
-enum status cpu_assign(struct engine *engine, const struct tile *tile, const struct level_table *table,
-                       struct assign_totals *totals)
+enum status cpu_assign(struct engine *engine, const struct tile *tile,
+                       const struct level_table *table, struct assign_totals *totals)
 {
     struct engine_state *state = engine->state;
     int64_t num_blocks = count_blocks(tile->n);
@@ -100,8 +100,9 @@ enum status cpu_assign(struct engine *engine, const struct tile *tile, const str
     return QO_OK;
 }
 
-enum status cpu_encode(struct engine *engine, const struct tile *tile, const struct level_table *table,
-                       uint8_t *codes, struct encode_totals *totals)
+enum status cpu_encode(struct engine *engine, const struct tile *tile,
+                       const struct level_table *table, uint8_t *codes,
+                       struct encode_totals *totals)
 {
     struct engine_state *state = engine->state;
     int64_t num_blocks = count_blocks(tile->n);
@@ -153,7 +154,8 @@ static int64_t count_outliers(const struct search *search, int64_t begin, int64_
     return count;
 }
 
-/* Puts outliers into places `at` to `room` - 1 of the list; returns the element behind the last one looked at. */
+/* Puts outliers into places `at` to `room` - 1 of the list; returns the element behind the last one
+ * looked at. */
 static int64_t list_outliers(const struct search *search, int64_t begin, int64_t end, int64_t at,
                              int64_t room, struct outlier_list *list)
 {
@@ -172,8 +174,8 @@ static int64_t list_outliers(const struct search *search, int64_t begin, int64_t
     return end;
 }
 
-/* Collects from elements begin to end on all threads: each counts its part, then knows its place in the list. False,
- * and nothing done, if the list has no room for all. */
+/* Collects from elements begin to end on all threads: each counts its part, then knows its place in
+ * the list. False, and nothing done, if the list has no room for all. */
 static bool collect_round(struct engine *engine, const struct search *search, int64_t begin,
                           int64_t end, struct outlier_list *list)
 {
@@ -203,7 +205,8 @@ enum status cpu_collect(struct engine *engine, const struct tile *tile,
 {
     struct engine_state *state = engine->state;
     struct search search = {state->blocks, &state->sorter, tile};
-    /* A thread's part of a round should still be in its second-level cache when it is read again. */
+    /* A thread's part of a round should still be in its second-level cache when it is read again.
+     */
     int64_t round = (int64_t)engine->threads * QO_BLOCK;
     sorter_init(&state->sorter, table);
     while (*position < tile->n && list->count < list->capacity) {
@@ -224,7 +227,8 @@ enum status cpu_decode(struct engine *engine, const uint8_t *codes, int64_t n,
     const struct cpu_blocks *blocks = engine->state->blocks;
     int64_t num_blocks = count_blocks(n);
     uint64_t value[QO_MAX_LEVELS];
-    for (int i = 0; i < QO_MAX_LEVELS; i++) /* a code that names no level is decoded as the last one */
+    for (int i = 0; i < QO_MAX_LEVELS;
+         i++) /* a code that names no level is decoded as the last one */
         value[i] = element_from_double(type, table->level[i < table->k ? i : table->k - 1]);
 #pragma omp parallel for schedule(static) num_threads(engine->threads) if (num_blocks > 1)
     for (int64_t b = 0; b < num_blocks; b++)

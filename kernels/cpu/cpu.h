@@ -8,11 +8,13 @@
 #include "memory.h"
 
 /*
- * The CPU backends. Walks over the blocks of a tile (threads, scratch, merging: cpu.c, measure_walk.c) are the same
- * for all; a SIMD level brings the functions for one block, in files of the same name in its folder.
+ * The CPU backends. Walks over the blocks of a tile (threads, scratch, merging: cpu.c,
+ * measure_walk.c) are the same for all; a SIMD level brings the functions for one block, in files
+ * of the same name in its folder.
  */
 
-/* Elements of a chunk: the codes of so many wait in the first-level cache to be packed or summed. */
+/* Elements of a chunk: the codes of so many wait in the first-level cache to be packed or summed.
+ */
 #define CPU_CHUNK 1024
 
 /* Elements that the SIMD levels take at a time: as many as there are error lanes. */
@@ -21,19 +23,21 @@
 #define CPU_INLINE static inline __attribute__((always_inline))
 
 /*
- * A level table made ready for one element type. Elements of up to 32 bits are compared in float32, which
- * decides the same: x > cut just when x > the largest float32 not above the cut, x >= lo just when x >= the smallest
- * float32 not below lo. Bounds are clamped to finite numbers, so NaN and infinities fail them.
+ * A level table made ready for one element type. Elements of up to 32 bits are compared in float32,
+ * which decides the same: x > cut just when x > the largest float32 not above the cut, x >= lo just
+ * when x >= the smallest float32 not below lo. Bounds are clamped to finite numbers, so NaN and
+ * infinities fail them.
  */
 struct sorter {
     int bits, k;
-    int steps;                            /* of the search: 3 to 8, 2^steps >= k */
+    int steps; /* of the search: 3 to 8, 2^steps >= k */
     bool has_fills;
-    float tree_f32[QO_MAX_LEVELS + 16];   /* cuts as ops_code_f32 wants them; one vector may be read */
-    double tree_f64[QO_MAX_LEVELS + 16];  /* from any node on */
-    double level[QO_MAX_LEVELS];          /* above k: the last level again */
+    float
+        tree_f32[QO_MAX_LEVELS + 16]; /* cuts as ops_code_f32 wants them; one vector may be read */
+    double tree_f64[QO_MAX_LEVELS + 16]; /* from any node on */
+    double level[QO_MAX_LEVELS];         /* above k: the last level again */
     double scale[QO_MAX_LEVELS];
-    float lo_f32, hi_f32, fill_f32[2];    /* a fill that is not there is NaN and equals nothing */
+    float lo_f32, hi_f32, fill_f32[2]; /* a fill that is not there is NaN and equals nothing */
     double lo_f64, hi_f64, fill_f64[2];
 };
 
@@ -59,15 +63,17 @@ struct encode_sums {
 };
 
 /*
- * A cell of a thread's table for float32: sums of powers of the mantissas, not of the offsets, so that the walk need
- * not know where the cell begins. A square has 46 bits; it is summed as a lower and a higher half, so
- * no sum wraps for 2^32 elements and the four numbers are added as one vector.
+ * A cell of a thread's table for float32: sums of powers of the mantissas, not of the offsets, so
+ * that the walk need not know where the cell begins. A square has 46 bits; it is summed as a lower
+ * and a higher half, so no sum wraps for 2^32 elements and the four numbers are added as one
+ * vector.
  */
 struct slim_cell {
     uint64_t count, sum, square_low, square_high;
 };
 
-/* What one thread measures. Cells of keys that are not finite count as any other: merging sorts them out. */
+/* What one thread measures. Cells of keys that are not finite count as any other: merging sorts
+ * them out. */
 struct measure_part {
     int64_t num_fill;
     uint64_t min_key, max_key; /* of finite elements that are no fill */
@@ -82,7 +88,8 @@ struct measure_part {
 /* Elements that a thread may measure before its parts are merged: 32-bit counts must not wrap. */
 #define CPU_MEASURE_MOST ((int64_t)1 << 31)
 
-/* The functions of one SIMD level. x points to the first element of the block, n <= QO_BLOCK of them. */
+/* The functions of one SIMD level. x points to the first element of the block, n <= QO_BLOCK of
+ * them. */
 struct cpu_blocks {
     void (*measure)(const struct lookup *lookup, const struct sorter *fills, enum element_type type,
                     const void *x, int64_t n, struct measure_part *part);
@@ -97,7 +104,6 @@ struct cpu_blocks {
     void (*decode)(const uint8_t *codes, int64_t n, int bits, const uint64_t *value,
                    enum element_type type, void *x);
 };
-
 
 struct engine_state {
     const struct cpu_blocks *blocks;
@@ -118,10 +124,11 @@ QO_MUST_USE enum status cpu_open(struct engine *engine, const struct cpu_blocks 
 void cpu_close(struct engine *engine);
 enum status cpu_measure(struct engine *engine, const struct tile *tile, const struct keep *keep,
                         const struct cell_map *map, struct measure_totals *totals);
-enum status cpu_assign(struct engine *engine, const struct tile *tile, const struct level_table *table,
-                       struct assign_totals *totals);
-enum status cpu_encode(struct engine *engine, const struct tile *tile, const struct level_table *table,
-                       uint8_t *codes, struct encode_totals *totals);
+enum status cpu_assign(struct engine *engine, const struct tile *tile,
+                       const struct level_table *table, struct assign_totals *totals);
+enum status cpu_encode(struct engine *engine, const struct tile *tile,
+                       const struct level_table *table, uint8_t *codes,
+                       struct encode_totals *totals);
 enum status cpu_collect(struct engine *engine, const struct tile *tile,
                         const struct level_table *table, int64_t *position,
                         struct outlier_list *list);
@@ -129,8 +136,9 @@ enum status cpu_decode(struct engine *engine, const uint8_t *codes, int64_t n,
                        const struct level_table *table, enum element_type type, void *x);
 
 /*
- * Local. The first `bytes` <= 8 bytes of a little-endian word, to or from a place with `room` bytes: as one
- * word where there is room for it. Storing may then spoil what lies behind, within the room.
+ * Local. The first `bytes` <= 8 bytes of a little-endian word, to or from a place with `room`
+ * bytes: as one word where there is room for it. Storing may then spoil what lies behind, within
+ * the room.
  */
 CPU_INLINE void cpu_store_word(uint8_t *to, int64_t room, uint64_t word, int bytes)
 {

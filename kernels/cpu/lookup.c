@@ -5,7 +5,8 @@
 
 #include "memory.h"
 
-/* Nodes on a way down before bisection takes over: it bounds the tables by a few slots a cell and level. */
+/* Nodes on a way down before bisection takes over: it bounds the tables by a few slots a cell and
+ * level. */
 #define MAX_DEPTH 3
 
 /* Slots a cell that a node aims at, as a power of two. */
@@ -24,42 +25,47 @@ static int64_t bisect(const struct lookup *lookup, int64_t first, int64_t last, 
     return first;
 }
 
-/* The node for 2^span keys in which cells first..last lie; its slots go to the end of the table. */
-static struct lookup_node plan_node(struct lookup *lookup, int span, int64_t first, int64_t last,
-                                    int depth)
+/*
+ * The node for 2^span keys from `base` on, in which cells first..last lie; its slots go to the end
+ * of the table.
+ */
+static struct lookup_node plan_node(struct lookup *lookup, uint64_t base, int span, int64_t first,
+                                    int64_t last, int depth)
 {
     if (depth == MAX_DEPTH)
-        return (struct lookup_node){.slot = (int32_t)first, .shift = -1};
+        return (struct lookup_node){.bias = first, .shift = -1};
     int split = 0;
-    int64_t slots = last - first > LOOKUP_STEPS ? (last - first) << SLOTS_LOG2 : 1;
+    int64_t slots = last - first > 1 ? (last - first) << SLOTS_LOG2 : 1;
     while (split < span && slots > (int64_t)1 << split)
         split++;
-    struct lookup_node node = {(int32_t)lookup->num_slots, (int16_t)(span - split), (int16_t)span};
+    int64_t bias = lookup->num_slots - (int64_t)(base >> (span - split));
     lookup->num_slots += (int64_t)1 << split;
-    return node;
+    return (struct lookup_node){bias, span - split, span};
 }
 
 /*
- * Fills node `index` for 2^span keys from `base` on; cell `first` holds that key. While there are no tables yet
- * it only counts what they will need.
+ * Fills node `index` for 2^span keys from `base` on; cell `first` holds that key. While there are
+ * no tables yet it only counts what they will need.
  */
 static void fill_node(struct lookup *lookup, int64_t index, uint64_t base, int span, int64_t first,
                       int depth)
 {
-    uint64_t last_key = base + (((uint64_t)1 << span) - 1);
-    int64_t last = bisect(lookup, first, lookup->num_cells - 1, last_key);
-    struct lookup_node node = plan_node(lookup, span, first, last, depth);
+    uint64_t size = (uint64_t)1 << span;
+    int64_t last = bisect(lookup, first, lookup->num_cells - 1, base + (size - 1));
+    struct lookup_node node = plan_node(lookup, base, span, first, last, depth);
     if (lookup->node)
         lookup->node[index] = node;
     if (node.shift < 0)
         return;
-    for (int64_t s = 0; s < (int64_t)1 << (span - node.shift); s++) {
-        uint64_t key = base + ((uint64_t)s << node.shift);
+    uint64_t step = (uint64_t)1 << node.shift;
+    for (uint64_t at = 0; at < size; at += step) {
+        uint64_t key = base + at;
         first = bisect(lookup, first, last, key);
-        int64_t end = bisect(lookup, first, last, key + (((uint64_t)1 << node.shift) - 1));
-        bool leaf = end - first <= LOOKUP_STEPS;
+        int64_t end = bisect(lookup, first, last, key + (step - 1));
+        bool leaf = end - first <= 1;
         if (lookup->slot)
-            lookup->slot[node.slot + s] = (int32_t)(leaf ? first : ~lookup->num_nodes);
+            lookup->slot[node.bias + (int64_t)(key >> node.shift)] = (struct lookup_slot){
+                (uint32_t)lookup->before[first + 1], (int32_t)(leaf ? first : ~lookup->num_nodes)};
         if (!leaf)
             fill_node(lookup, lookup->num_nodes++, key, node.shift, first, depth + 1);
     }
@@ -97,16 +103,16 @@ enum status lookup_set(struct lookup *lookup, const struct cell_map *map)
     lookup->type = map->type;
     lookup->num_cells = map->num_cells;
     lookup->top_shift = element_mantissa_bits(map->type) - LOOKUP_TOP_BITS;
-    QO_TRY(memory_alloc_large("cell lookup", map->num_cells + 1 + LOOKUP_STEPS,
-                              sizeof *lookup->before, &lookup->before));
-    for (int64_t i = 0; i < map->num_cells + 1 + LOOKUP_STEPS; i++)
+    QO_TRY(memory_alloc_large("cell lookup", map->num_cells + 1, sizeof *lookup->before,
+                              &lookup->before));
+    for (int64_t i = 0; i <= map->num_cells; i++)
         lookup->before[i] = i < map->num_cells ? map->low[i] - 1 : UINT64_MAX;
     fill(lookup);
     assert(lookup->num_slots <= INT32_MAX && lookup->num_nodes <= INT32_MAX);
-    QO_TRY(memory_alloc_large("cell lookup", lookup->num_nodes, sizeof *lookup->node,
-                              &lookup->node));
-    QO_TRY(memory_alloc_large("cell lookup", lookup->num_slots, sizeof *lookup->slot,
-                              &lookup->slot));
+    QO_TRY(
+        memory_alloc_large("cell lookup", lookup->num_nodes, sizeof *lookup->node, &lookup->node));
+    QO_TRY(
+        memory_alloc_large("cell lookup", lookup->num_slots, sizeof *lookup->slot, &lookup->slot));
     fill(lookup);
 done:
     if (status != QO_OK)
@@ -128,9 +134,8 @@ int64_t lookup_descend(const struct lookup *lookup, int32_t slot, uint64_t key)
     while (cell < 0) {
         const struct lookup_node *node = &lookup->node[~cell];
         if (node->shift < 0)
-            return bisect(lookup, node->slot, lookup->num_cells - 1, key);
-        uint64_t rest = key & (((uint64_t)1 << node->span) - 1);
-        cell = lookup->slot[node->slot + (int64_t)(rest >> node->shift)];
+            return bisect(lookup, node->bias, lookup->num_cells - 1, key);
+        cell = lookup->slot[node->bias + (int64_t)(key >> node->shift)].cell;
     }
-    return cell;
+    return cell + (key > lookup->before[cell + 1]);
 }

@@ -6,8 +6,9 @@
 
 /*
  * The walk that measures. Each thread counts into a table of its own, element by element without a
- * branch: numbers that are not finite have keys, hence cells, of their own, and whoever merges the tables leaves
- * those cells out. Tables of all threads take at most TABLE_BYTES; more threads than that do not walk.
+ * branch: numbers that are not finite have keys, hence cells, of their own, and whoever merges the
+ * tables leaves those cells out. Tables of all threads take at most TABLE_BYTES; more threads than
+ * that do not walk.
  */
 #define TABLE_BYTES ((int64_t)32 << 20)
 
@@ -44,7 +45,8 @@ static enum status prepare_parts(struct engine *engine, enum element_type type, 
         state->table_bytes = *threads * size;
     }
     for (int t = 0; t < *threads; t++)
-        state->part[t] = (struct measure_part){.min_key = UINT64_MAX, .table = state->tables + t * size};
+        state->part[t] =
+            (struct measure_part){.min_key = UINT64_MAX, .table = state->tables + t * size};
 #pragma omp parallel for schedule(static) num_threads(*threads)
     for (int t = 0; t < *threads; t++)
         memset(state->part[t].table, 0, (size_t)size);
@@ -53,8 +55,8 @@ done:
 }
 
 /*
- * A thread's cell as exact sums of offsets. With m the mantissa of a key and a that of the cell's first key,
- * offset = m - a, so the sums follow from those of m and m^2.
+ * A thread's cell as exact sums of offsets. With m the mantissa of a key and a that of the cell's
+ * first key, offset = m - a, so the sums follow from those of m and m^2.
  */
 static struct cell widen(const struct slim_cell *slim, uint64_t a)
 {
@@ -68,12 +70,14 @@ static struct cell widen(const struct slim_cell *slim, uint64_t a)
 static struct cell repeat(uint64_t count, uint64_t offset)
 {
     unsigned __int128 square = (unsigned __int128)offset * offset * count; /* < 2^32 * 2^32 */
-    return (struct cell){count, {offset * count, 0}, {(uint64_t)square, (uint64_t)(square >> 64), 0}};
+    return (struct cell){
+        count, {offset * count, 0}, {(uint64_t)square, (uint64_t)(square >> 64), 0}};
 }
 
-/* Merges the tables for float32 and float64; returns the number of elements in cells that are not finite. */
-static int64_t merge_cells(const struct engine_state *state, int threads, const struct cell_map *map,
-                           struct measure_totals *totals)
+/* Merges the tables for float32 and float64; returns the number of elements in cells that are not
+ * finite. */
+static int64_t merge_cells(const struct engine_state *state, int threads,
+                           const struct cell_map *map, struct measure_totals *totals)
 {
     int64_t num_nonfinite = 0, num_measured = 0;
     uint64_t mantissa = cell_map_binade(map->type) - 1;
@@ -122,7 +126,8 @@ static int64_t merge_patterns(const struct engine_state *state, int threads,
     for (uint64_t bits = 0; bits < PATTERNS; bits++) {
         uint64_t count = 0;
         for (int t = 0; t < threads; t++)
-            count += (uint64_t)state->part[t].pattern[bits] + state->part[t].pattern[PATTERNS + bits];
+            count +=
+                (uint64_t)state->part[t].pattern[bits] + state->part[t].pattern[PATTERNS + bits];
         if (count)
             num_nonfinite += merge_pattern(bits, count, &state->sorter, map, totals);
     }
@@ -207,7 +212,6 @@ done:
 
 void measure_totals_init(struct measure_totals *totals, struct cell *cells)
 {
-    *totals = (struct measure_totals){.first_nonfinite = INT64_MAX,
-                                      .min_key = UINT64_MAX,
-                                      .cells = cells};
+    *totals = (struct measure_totals){
+        .first_nonfinite = INT64_MAX, .min_key = UINT64_MAX, .cells = cells};
 }

@@ -4,7 +4,8 @@
 /* Stands in for the SIMD levels on machines that are not x86-64. */
 static enum status no_simd_open(struct engine *engine)
 {
-    return status_raise(QO_UNAVAILABLE, "%s: not in this build, which is not for x86-64; use portable",
+    return status_raise(QO_UNAVAILABLE,
+                        "%s: not in this build, which is not for x86-64; use portable",
                         engine->kernels->name);
 }
 

@@ -26,8 +26,8 @@ CPU_INLINE struct scalar scalar_f32(const struct sorter *sorter, float x)
 }
 
 /* Element i of x[]; `type` should be a constant where this is inlined. */
-CPU_INLINE struct scalar scalar_at(const struct sorter *sorter, enum element_type type, const void *x,
-                                   int64_t i)
+CPU_INLINE struct scalar scalar_at(const struct sorter *sorter, enum element_type type,
+                                   const void *x, int64_t i)
 {
     uint64_t bits = element_bits(type, x, i);
     switch (type) {

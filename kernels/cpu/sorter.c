@@ -18,7 +18,8 @@ static float float_above(double x)
     return (double)f < x ? nextafterf(f, INFINITY) : f;
 }
 
-/* Hangs cut[k-1] into a tree of 2^steps - 1 nodes: at depth d they stand at odd multiples of 2^(steps-1-d). */
+/* Hangs cut[k-1] into a tree of 2^steps - 1 nodes: at depth d they stand at odd multiples of
+ * 2^(steps-1-d). */
 static void hang_cuts(struct sorter *sorter, const struct level_table *table)
 {
     for (int depth = 0; depth < sorter->steps; depth++) {
@@ -35,7 +36,8 @@ static void hang_cuts(struct sorter *sorter, const struct level_table *table)
 static void set_bounds(struct sorter *sorter, const struct keep *keep)
 {
     float lo = float_above(keep->lo), hi = float_below(keep->hi);
-    sorter->lo_f32 = lo < -FLT_MAX ? -FLT_MAX : lo; /* written so that NaN stays: it keeps nothing */
+    sorter->lo_f32 =
+        lo < -FLT_MAX ? -FLT_MAX : lo; /* written so that NaN stays: it keeps nothing */
     sorter->hi_f32 = hi > FLT_MAX ? FLT_MAX : hi;
     sorter->lo_f64 = keep->lo < -DBL_MAX ? -DBL_MAX : keep->lo;
     sorter->hi_f64 = keep->hi > DBL_MAX ? DBL_MAX : keep->hi;

@@ -5,13 +5,15 @@
 #include "cpu.h"
 
 /*
- * Sums per level for many levels: vector code leaves codes and residuals of a chunk in the first-level cache, and
- * these add them up one by one. SUMS_COPIES tables are used by turns, so that an addition need not wait for the
- * store of the one before it when neighbours have the same level.
+ * Sums per level for many levels: vector code leaves codes and residuals of a chunk in the
+ * first-level cache, and these add them up one by one. SUMS_COPIES tables are used by turns, so
+ * that an addition need not wait for the store of the one before it when neighbours have the same
+ * level.
  */
 #define SUMS_COPIES 4
 
-/* Codes and residuals of a chunk; elements without a level have residual 0 and are counted, then taken back. */
+/* Codes and residuals of a chunk; elements without a level have residual 0 and are counted, then
+ * taken back. */
 struct sums_chunk {
     uint8_t code[CPU_CHUNK] __attribute__((aligned(QO_ALIGNMENT)));
     uint64_t residual[CPU_CHUNK] __attribute__((aligned(QO_ALIGNMENT)));

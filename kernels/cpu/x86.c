@@ -4,7 +4,8 @@
 #include "backends.h"
 #include "blocks.h"
 
-/* The SIMD levels of x86-64. This file is compiled for any such machine: it asks before the others run. */
+/* The SIMD levels of x86-64. This file is compiled for any such machine: it asks before the others
+ * run. */
 
 static const struct cpu_blocks blocks_avx2 = {
     .measure = measure_avx2,
@@ -25,7 +26,8 @@ static const struct cpu_blocks blocks_avx512 = {
 bool backends_have_avx2(void)
 {
     unsigned a, b, c, d; /* F16C by hand: not every compiler's __builtin_cpu_supports knows it */
-    return __builtin_cpu_supports("avx2") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
+           __builtin_cpu_supports("popcnt") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
 bool backends_have_avx512(void)
@@ -38,7 +40,8 @@ bool backends_have_avx512(void)
 static enum status avx2_open(struct engine *engine)
 {
     if (!backends_have_avx2())
-        return status_raise(QO_UNAVAILABLE, "avx2: this machine lacks AVX2 or F16C; use portable");
+        return status_raise(QO_UNAVAILABLE,
+                            "avx2: this machine lacks AVX2, BMI2 or F16C; use portable");
     return cpu_open(engine, &blocks_avx2);
 }
 

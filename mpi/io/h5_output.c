@@ -116,19 +116,6 @@ void h5_output_discard(struct h5_output *output)
         output->path = NULL;
 }
 
-enum status h5_output_end(struct h5_output *output, int64_t *end)
-{
-    enum status status = QO_OK;
-    hsize_t size = 0;
-    QO_H5(H5Fget_filesize(output->file, &size), QO_IO, "%s: its size is not known", output->path);
-done:
-    status = h5_output_agree(output, status);
-    *end = (int64_t)size;
-    if (output->comm) /* what a rank has written may count on that rank only */
-        comm_broadcast(output->comm, end, sizeof *end);
-    return status;
-}
-
 /* A list for links: names in UTF-8, groups on the way made. */
 static hid_t link_list(void)
 {
@@ -176,6 +163,15 @@ static hid_t make_space(int rank, const int64_t *dims)
     return rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(rank, size, NULL);
 }
 
+/* The size of a file that is being written through MPI-IO is not known to HDF5; where its datasets
+ * lie is. */
+static void note_end(struct h5_output *output, hid_t dataset)
+{
+    haddr_t offset = H5Dget_offset(dataset); /* undefined where there are no elements */
+    int64_t end = offset == HADDR_UNDEF ? 0 : (int64_t)(offset + H5Dget_storage_size(dataset));
+    output->end = end > output->end ? end : output->end;
+}
+
 enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char *name, hid_t type,
                               int rank, const int64_t *dims, hid_t *dataset)
 {
@@ -187,6 +183,7 @@ enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char
     QO_H5(space = make_space(rank, dims), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
     QO_H5(*dataset = H5Dcreate2(parent, name, type, space, links, list, H5P_DEFAULT), QO_IO,
           "%s: dataset %s cannot be made", path, name);
+    note_end(output, *dataset);
 done:
     h5_close(&links);
     h5_close(&list);

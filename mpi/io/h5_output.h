@@ -25,6 +25,7 @@ struct h5_output {
     hid_t file;
     hid_t transfer; /* how data move */
     bool is_parallel;
+    int64_t end; /* of the last dataset in the file, in bytes */
     enum status
         broken; /* not QO_OK: MPI-IO failed so; the file can neither be closed nor left open */
 };
@@ -52,9 +53,6 @@ void h5_output_discard(struct h5_output *output);
 /* Collective. Agrees on what HDF5 calls of all ranks gave; a failure of several ranks breaks the
  * output. */
 QO_MUST_USE enum status h5_output_agree(struct h5_output *output, enum status status);
-
-/* Collective. *end = the size that the file has so far. Both are the same on all ranks. */
-QO_MUST_USE enum status h5_output_end(struct h5_output *output, int64_t *end);
 
 /* Collective. A group below the file's root, those on the way to it included. */
 QO_MUST_USE enum status h5_output_group(struct h5_output *output, hid_t parent, const char *name,

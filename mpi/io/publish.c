@@ -123,6 +123,18 @@ enum status publish_reserve(struct publication *publication, int64_t size)
     return status;
 }
 
+enum status publish_cut(const struct publication *publication, int64_t size)
+{
+    struct stat found;
+    bool fault = fault_here();
+    if (fault)
+        errno = EIO;
+    if (fault || fstat(publication->fd, &found) != 0 ||
+        (found.st_size > (off_t)size && ftruncate(publication->fd, (off_t)size) != 0))
+        return raise_errno(QO_IO, publication->partial, "cannot be cut to its size");
+    return QO_OK;
+}
+
 /* fsync of a file or directory by name; -1 with errno. */
 static int sync_path(const char *path, int flags)
 {
@@ -195,8 +207,8 @@ void publish_abandon(struct publication *publication)
 {
     if (!publication->comm)
         return;
-    /* Only who holds the lock may remove: FILE.partial may be another run's. */
-    if (publication->lock.path && unlink(publication->partial) != 0 && errno != ENOENT)
+    /* Only who made it may remove it: it can be another run's. */
+    if (publication->fd >= 0 && unlink(publication->partial) != 0 && errno != ENOENT)
         log_warn("%s: cannot be removed: %s; delete it", publication->partial, strerror(errno));
     lock_release(&publication->lock);
     clear(publication);

@@ -15,8 +15,8 @@
  * are written; when they are verified FILE.partial is renamed to FILE. What is in the file is the
  * caller's. Inside io/.
  *
- * All functions but publish_abandon are Collective and return the same status on every rank; after
- * a failure publish_abandon is still to be called.
+ * Functions are Collective where they do not say otherwise and then return the same status
+ * on every rank; after a failure publish_abandon is still to be called.
  */
 struct publication {
     const struct comm *comm;
@@ -39,6 +39,9 @@ QO_MUST_USE enum status publish_begin(struct publication *publication, const str
  * kept. QO_IO, saying what is missing and what is free, if they do not fit. No rank may be writing.
  */
 QO_MUST_USE enum status publish_reserve(struct publication *publication, int64_t size);
+
+/* Local, on rank 0. Cuts what lies behind the first `size` bytes of FILE.partial. QO_IO. */
+QO_MUST_USE enum status publish_cut(const struct publication *publication, int64_t size);
 
 /* Brings FILE.partial to the disk, from each node. To be called when all ranks have closed it. */
 QO_MUST_USE enum status publish_sync(struct publication *publication);

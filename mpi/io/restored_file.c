@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -126,8 +127,11 @@ static enum status make_hdf5(struct restored_file *file)
     QO_TRY(h5_output_open(&output, NULL, publication->path, publication->partial));
     for (int i = 0; i < file->count; i++)
         QO_TRY(make_dataset(&output, file->vector[i].info, &file->offset[i]));
-    QO_TRY(h5_output_end(&output, &file->offset[file->count]));
     QO_TRY(h5_output_close(&output));
+    struct stat made;
+    QO_CHECK(fstat(publication->fd, &made) == 0, QO_IO, "%s: %s", publication->partial,
+             strerror(errno));
+    file->offset[file->count] = made.st_size;
 done:
     h5_output_discard(&output);
     return status;

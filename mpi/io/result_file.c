@@ -11,8 +11,8 @@
 #include "publish.h"
 #include "result_verify.h"
 
-/* Reserved beyond what is allocated so far, for the groups and attributes until the next time: a
- * vector or a result takes some 10 KiB. HDF5 cuts off what is left when it closes the file. */
+/* Reserved beyond the last dataset, for the groups and attributes until the next time: a
+ * vector or a result takes some 10 KiB. What is left is cut off at the end. */
 #define SLACK ((int64_t)1 << 20)
 
 #ifdef H5_HAVE_PARALLEL
@@ -33,12 +33,10 @@ struct result_file {
     int num_written, capacity;
 };
 
-/* Makes sure that all that is allocated, and `more`, has its space. */
+/* Makes sure that all datasets, and `more` behind them, have their space. */
 static enum status reserve(struct result_file *file, int64_t more)
 {
-    int64_t end;
-    enum status status = h5_output_end(&file->output, &end);
-    return status == QO_OK ? publish_reserve(&file->publication, end + more) : status;
+    return publish_reserve(&file->publication, file->output.end + more);
 }
 
 static void close_result(struct result_file *file)
@@ -336,12 +334,36 @@ enum status result_file_end_result(struct result_file *file, const struct result
     return status;
 }
 
+/* Rank 0's part of cut_slack: the file ends where it says it does. */
+static enum status cut_at_end(const struct publication *publication)
+{
+    enum status status;
+    hid_t file = H5I_INVALID_HID;
+    haddr_t end = 0;
+    QO_TRY(h5_output_reopen(publication->partial, &file));
+    QO_H5(H5Fget_eoa(file, &end), QO_IO, "%s: cannot be read back; check the disk",
+          publication->partial);
+    QO_TRY(publish_cut(publication, (int64_t)end));
+done:
+    h5_close(&file);
+    return status;
+}
+
+/* HDF5 cuts off what is left of the reserved space, but not where its last write ended the file. */
+static enum status cut_slack(struct result_file *file)
+{
+    const struct publication *publication = &file->publication;
+    enum status status = publication->comm->rank == 0 ? cut_at_end(publication) : QO_OK;
+    return comm_agree(publication->comm, status);
+}
+
 enum status result_file_publish(struct result_file *file)
 {
     enum status status;
     struct publication *publication = &file->publication;
     close_vector(file);
     QO_TRY(h5_output_close(&file->output));
+    QO_TRY(cut_slack(file));
     QO_TRY(publish_sync(publication));
     QO_TRY(result_verify(publication->comm, publication->path, publication->partial, file->written,
                          file->num_written));

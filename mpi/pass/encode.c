@@ -98,9 +98,11 @@ enum status encode_outliers(const struct walk *walk, const struct level_table *t
     enum status status;
     if (encoding->num_outliers == 0)
         return QO_OK;
-    int64_t rounds = (encoding->my_outliers + OUTLIERS_AT_A_TIME - 1) / OUTLIERS_AT_A_TIME;
-    reduce_max(walk->comm, &rounds, 1);
-    struct outlier_list list = {.capacity = OUTLIERS_AT_A_TIME};
+    int64_t largest = encoding->my_outliers; /* of any rank: it sets the number of calls */
+    reduce_max(walk->comm, &largest, 1);
+    int64_t rounds = (largest + OUTLIERS_AT_A_TIME - 1) / OUTLIERS_AT_A_TIME;
+    struct outlier_list list = {.capacity =
+                                    largest < OUTLIERS_AT_A_TIME ? largest : OUTLIERS_AT_A_TIME};
     QO_TRY(memory_alloc("outlier indices", list.capacity, sizeof *list.index, &list.index));
     QO_TRY(memory_alloc("outliers", list.capacity, element_size(walk->info->type), &list.value));
 done:

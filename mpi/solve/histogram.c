@@ -18,6 +18,7 @@ void histogram_clear(struct histogram *histogram)
     histogram->cells = NULL;
 }
 
+/* The sum of offsets as one number. */
 static unsigned __int128 sum_of(const struct cell *cell)
 {
     return (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
@@ -123,6 +124,7 @@ void histogram_distinct(const struct histogram *histogram, double lo, double hi,
                         double *value, int *count)
 {
     struct distinct d = {.lo = lo, .hi = hi, .value = value, .capacity = capacity};
+    /* One value too many is enough to know: large vectors end here after a few hundred cells. */
     for (int64_t i = 0; i < histogram->map.num_cells && d.count + d.hidden <= capacity; i++) {
         const struct cell *cell = &histogram->cells[i];
         if (cell->count == 0)
@@ -167,6 +169,7 @@ static int64_t split_lows(const struct histogram *histogram, uint64_t parts, uin
     return n;
 }
 
+/* The buckets of the finer map reach from the first to the last cell that holds anything. */
 enum status histogram_split(const struct histogram *histogram, struct cell_map *finer)
 {
     enum status status;

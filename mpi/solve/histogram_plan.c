@@ -54,7 +54,7 @@
 #define GAP_MIN_CELLS 4
 #define TAIL_CELLS    4096
 
-/* A skirt: octaves next to samples that are cut into so many parts; those farther away stay whole.
+/* A skirt: octaves next to samples are cut into so many parts, each farther one into half as many.
  * From the mean spacing of 32 extremes, 8 octaves reach beyond any further element of a normal
  * vector, and 64 parts make what lies there no greater loss than what lies within. */
 #define SKIRT_OCTAVES 8
@@ -70,7 +70,8 @@
 /* A stretch between samples, from sample `first` to sample `last` of the rest. */
 struct span {
     int64_t first, last;
-    double fine; /* widest spacing around a gap; 0: this is no gap */
+    double fine;   /* of a gap: the widest spacing around it; 0 for dense spans */
+    double weight; /* of a dense span: the integral of density^(1/3) over it; 0 for gaps */
 };
 
 /* A plan in the making. */
@@ -112,6 +113,7 @@ static void plan_cut(struct plan *plan, uint64_t key)
         plan->low[plan->num_lows++] = key;
 }
 
+/* Lets a cell begin at the number of the type nearest to x. */
 static void plan_cut_value(struct plan *plan, double x)
 {
     plan_cut(plan, element_key(plan->type, element_from_double(plan->type, x)));
@@ -196,10 +198,18 @@ static double spacing_around(const struct plan *plan, int64_t i)
     return widest;
 }
 
+/* count^(1/3) * width^(2/3), as two roots because a square could overflow. */
+static double density_weight(const struct plan *plan, int64_t first, int64_t last)
+{
+    double w = root_cube(width(plan->value[first], plan->value[last]));
+    return root_cube((double)(last - first)) * w * w;
+}
+
 /* Ends a dense span and begins the next where it ends. */
 static void plan_span(struct plan *plan, int64_t *first, int64_t last)
 {
-    plan->span[plan->num_spans++] = (struct span){.first = *first, .last = last};
+    double weight = density_weight(plan, *first, last);
+    plan->span[plan->num_spans++] = (struct span){.first = *first, .last = last, .weight = weight};
     *first = last;
 }
 
@@ -240,7 +250,9 @@ static void plan_skirt(struct plan *plan, double end, double fine, double reach,
     if (parts > SKIRT_PARTS)
         parts = SKIRT_PARTS;
     for (int octave = 0; step > 0 && from < reach && fabs(end + side * from) <= limit; octave++) {
-        int64_t cells = octave < SKIRT_OCTAVES && parts > 0 ? parts : 1;
+        if (octave >= SKIRT_OCTAVES)
+            parts /= 2;
+        int64_t cells = parts > 0 ? parts : 1;
         for (int64_t i = 1; i <= cells && most > 0; i++, most--) {
             double x = end + side * (from + step * ((double)i / (double)cells));
             if (fabs(x) <= limit)
@@ -279,13 +291,6 @@ static void plan_tails(struct plan *plan, int64_t group)
     plan_skirt(plan, last[0], fine, DBL_MAX, 1, TAIL_CELLS);
 }
 
-/* count^(1/3) * width^(2/3) of a dense span, as two roots because a square could overflow. */
-static double span_weight(const struct plan *plan, const struct span *span)
-{
-    double w = root_cube(width(plan->value[span->first], plan->value[span->last]));
-    return root_cube((double)(span->last - span->first)) * w * w;
-}
-
 /* m cells of equal width in value, and an end behind the last sample. */
 static void plan_fill(struct plan *plan, const struct span *span, int64_t m)
 {
@@ -298,10 +303,9 @@ static void plan_fill(struct plan *plan, const struct span *span, int64_t m)
 }
 
 /* Cells of a dense span if cells are `rate` per weight. */
-static double span_cells(const struct plan *plan, const struct span *span, double rate)
+static double span_cells(const struct span *span, double rate)
 {
-    double m = rate * span_weight(plan, span);
-    double most = SPAN_CELLS * (double)(span->last - span->first);
+    double m = rate * span->weight, most = SPAN_CELLS * (double)(span->last - span->first);
     return m < most ? m : most;
 }
 
@@ -314,12 +318,11 @@ static double density_rate(const struct plan *plan, double cells)
         double limited = 0, weights = 0;
         for (int64_t i = 0; i < plan->num_spans; i++) {
             const struct span *span = &plan->span[i];
-            double weight = span->fine > 0 ? 0 : span_weight(plan, span);
-            double m = span_cells(plan, span, rate);
-            if (m < rate * weight)
+            double m = span_cells(span, rate);
+            if (m < rate * span->weight)
                 limited += m;
             else
-                weights += weight;
+                weights += span->weight;
         }
         if (!(weights > 0))
             break;
@@ -340,7 +343,7 @@ static void plan_density(struct plan *plan)
         if (span->fine > 0)
             continue;
         double share = (double)(span->last - span->first) / (double)plan->num_rest;
-        plan_fill(plan, span, (int64_t)((double)even * share + span_cells(plan, span, rate)));
+        plan_fill(plan, span, (int64_t)((double)even * share + span_cells(span, rate)));
     }
 }
 
@@ -470,8 +473,10 @@ enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_
     uint64_t first, last;
     *map = (struct cell_map){0};
     assert(n >= 0 && n <= HISTOGRAM_SAMPLE);
+    /* 65,536 keys are few enough: no choice is to be made, and every figure is exact. */
     if (element_size(type) == 2)
         return plan_every_key(map, type);
+    /* Room for the worst case; pages that are not touched cost nothing. */
     QO_TRY(memory_alloc_large("cells", MAX_LOWS, sizeof *plan.low, &plan.low));
     QO_TRY(memory_alloc_large("cells, sorting", MAX_LOWS, sizeof *plan.scratch, &plan.scratch));
     QO_TRY(memory_alloc_large("sample", n, sizeof *plan.rest, &plan.rest));

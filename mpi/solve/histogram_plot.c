@@ -22,6 +22,7 @@ static void plot_point(double x, double *edges)
     edges[1] = x + half <= DBL_MAX ? x + half : DBL_MAX;
 }
 
+/* Elements in the cells from `first` to before `end`. */
 static uint64_t count_cells(const struct histogram *histogram, int64_t first, int64_t end)
 {
     uint64_t count = 0;
@@ -35,6 +36,7 @@ int histogram_plot(const struct histogram *histogram, double min, double max, do
 {
     const struct cell_map *map = &histogram->map;
     int64_t first = 0, last = map->num_cells - 1;
+    /* Outside these, grid points have no cells to end at, and values may be infinite. */
     while (first <= last && histogram->cells[first].count == 0)
         first++;
     while (last > first && histogram->cells[last].count == 0)
@@ -52,6 +54,7 @@ int histogram_plot(const struct histogram *histogram, double min, double max, do
     for (int j = 1; j < HISTOGRAM_PLOT_BINS; j++) {
         double t = (double)j / HISTOGRAM_PLOT_BINS, target = min * (1 - t) + max * t;
         double value = histogram_key_value(map->type, map->low[cut]);
+        /* Both grow, so the cell nearest to one grid point is where to begin for the next. */
         while (cut < last) {
             double next = histogram_key_value(map->type, map->low[cut + 1]);
             if (half_distance(next, target) > half_distance(value, target))

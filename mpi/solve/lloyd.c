@@ -31,11 +31,13 @@ struct lloyd {
     int64_t capacity;         /* of the solution's steps */
 };
 
+/* The optimal start needs the optimal solver. */
 static bool lloyd_applicable(const struct problem *problem)
 {
     return problem->kind == LEVELS_FREE && problem->init != INIT_OPTIMAL;
 }
 
+/* Collective. Looks at the data for the state's levels. */
 static enum status state_look(struct state *state, const struct problem *problem)
 {
     return problem->look.assign(problem->look.context, state->level, state->k, &state->sums);
@@ -120,6 +122,7 @@ static enum status lloyd_step(struct lloyd *lloyd, struct solution *solution, bo
     double move = half_move(now, next, half_spread);
     if (next->k == 0 || (next->k == now->k && move == 0))
         goto done;
+    /* From here on next is seen: it becomes the state, or is forgotten. */
     QO_TRY(state_look(next, lloyd->problem));
     if (isfinite(now->sums.error) && !(next->sums.error < now->sums.error))
         goto done;
@@ -177,6 +180,7 @@ static bool solve_distinct(const struct problem *problem, struct solution *solut
     return true;
 }
 
+/* Only the hard case has points, states and a history. */
 static enum status lloyd_solve(const struct problem *problem, struct solution *solution)
 {
     struct lloyd lloyd = {.problem = problem};

@@ -97,6 +97,7 @@ static void totals_collect(struct totals *totals, const struct histogram *histog
         uint64_t key = map->low[i], prefix = key / cell_map_binade(map->type), count = 0;
         struct binade binade = {.negative = key < element_sign(map->type),
                                 .ulp = histogram_ulp(map, i)};
+        /* Cells do not cross binades, so each belongs to one as a whole. */
         for (; i < map->num_cells && map->low[i] / cell_map_binade(map->type) == prefix; i++) {
             const struct cell *cell = &histogram->cells[i];
             if (cell->count > 0)
@@ -173,6 +174,7 @@ enum status histogram_moments(const struct histogram *histogram, struct moments 
     struct totals totals = {.unit = histogram_unit(histogram->map.type)};
     mpz_t n, one, spread;
     *moments = (struct moments){.mean = NAN, .std = NAN, .norm = NAN};
+    /* GMP ends the program if it gets no memory; these numbers have a few hundred bytes. */
     mpz_inits(totals.sum, totals.square, n, one, spread, NULL);
     totals_collect(&totals, histogram);
     moments->count = (int64_t)totals.count;

@@ -27,6 +27,8 @@ static void points_add(struct points *points, const struct problem *problem, dou
     points->count[points->n++] = count;
 }
 
+/* A point a non-empty cell, or two where it holds several values and `twins` are asked for: halfway
+ * from its mean to its ends. */
 static void points_collect(struct points *points, const struct problem *problem, bool twins)
 {
     const struct histogram *histogram = problem->histogram;
@@ -97,6 +99,7 @@ struct sides {
     double error;
 };
 
+/* Adds a point at a signed distance from its level. */
 static void sides_add(struct sides *sides, double distance, double count)
 {
     int above = distance > 0;
@@ -164,6 +167,7 @@ int points_fill(const struct points *points, double *level, int k, int most)
     for (int added = 1; k < most && added > 0;) {
         for (int i = 0; i < k; i++)
             scaled[i] = ldexp(level[i], points->scale);
+        /* Each split belongs to another level, so a batch is independent of its order. */
         int n = list_splits(points, scaled, k, split), take = (most - k) / FILL_PART;
         if (take < 1)
             take = 1;

@@ -6,6 +6,7 @@
 #include "memory.h"
 #include "solver_table.h"
 
+/* A solver that is not applicable is passed over, so several may serve one name. */
 static const struct solver *const table[] = {&solver_uniform, &solver_lloyd};
 
 const struct solver *solver_find(const char *name, const struct problem *problem)

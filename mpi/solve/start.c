@@ -51,6 +51,7 @@ done:
     return status;
 }
 
+/* A sampler whose init failed may be cleared too. */
 static void sampler_clear(struct sampler *sampler)
 {
     memory_free(sampler->weight);
@@ -75,6 +76,7 @@ static int64_t sampler_draw(const struct sampler *sampler, struct draws *draws)
     int64_t b = 0, found = -1;
     for (int64_t i = 0; i < sampler->num_blocks; i++)
         total += sampler->block[i];
+    /* The weights lie one after another on [0, total); the draw falls into one of them. */
     double rest = draws_next(draws) * total;
     while (b < sampler->num_blocks && rest >= sampler->block[b])
         rest -= sampler->block[b++];
@@ -152,6 +154,7 @@ static void levels_at(const struct points *points, int64_t *index, int n, double
         level[i] = points_unscale(points, points->value[index[i]]);
 }
 
+/* Points drawn by their counts, or by kmeans++. */
 static enum status start_drawn(const struct problem *problem, const struct points *points, int k,
                                int64_t *index, int *n)
 {
@@ -241,6 +244,8 @@ enum status start_levels(const struct problem *problem, const struct points *poi
     } else {
         QO_TRY(start_drawn(problem, points, most, index, &n));
     }
+    /* Draws end early, and quantiles coincide, where weights underflow: the error says where to go
+     * on. */
     levels_at(points, index, n > 0 ? n : 1, level);
     *k = points_fill(points, level, n > 0 ? n : 1, most);
 done:

@@ -28,6 +28,7 @@ static double grid_level(double lo, double hi, int i, int k)
     return 2 * (i * half_step + 0.5 * lo);
 }
 
+/* Local. The range of no elements is the single level 0. */
 static enum status uniform_solve(const struct problem *problem, struct solution *solution)
 {
     double lo = problem->range_lo, hi = problem->range_hi;

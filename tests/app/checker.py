@@ -24,7 +24,7 @@ def set_unused_bits(vector, result):
 
 
 def move_level(vector, result):
-    result["levels"][0] = np.nextafter(result["levels"][0], np.inf)
+    result["levels"][0] = result["levels"][0] * (1 + 1e-5)
 
 
 def swap_levels(vector, result):

@@ -215,6 +215,15 @@ def differences(one, other):
     return sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))
 
 
+def read_bytes(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def read_text(path):
+    return read_bytes(path).decode()
+
+
 def write_safetensors(path, tensors):
     """tensors: name -> (type as in the format, shape, bytes)."""
     header, offset = {}, 0

@@ -21,12 +21,12 @@ def damaged_files(folder):
     """Files made here: cut, padded, mislabelled, hostile headers. name -> bytes."""
     good = os.path.join(folder, "good.npy")
     np.save(good, np.arange(1000.0))
-    npy = open(good, "rb").read()
+    npy = harness.read_bytes(good)
     hdf5 = os.path.join(folder, "good.h5")
     with h5py.File(hdf5, "w") as f:
         f["x"] = np.arange(1000.0)
         f["n"] = np.arange(10)
-    h5 = open(hdf5, "rb").read()
+    h5 = harness.read_bytes(hdf5)
     os.remove(good)
     os.remove(hdf5)
 

@@ -17,7 +17,8 @@
 
 #include "kernels.h"
 
-/* What the kernel tests share: seeded numbers, buffers with a guard page, nasty vectors, plain truth. */
+/* What the kernel tests share: seeded numbers, buffers with a guard page, nasty vectors, plain
+ * truth. */
 
 /* splitmix64: every seed is a good one. */
 static inline uint64_t support_random(uint64_t *state)
@@ -66,7 +67,8 @@ static inline void guarded_close(struct guarded *g)
     assert_int_equal(munmap(g->map, g->mapped), 0);
 }
 
-/* The level of each backend on the CPU with 1 and 2 threads; next() leaves out what the machine lacks. */
+/* The level of each backend on the CPU with 1 and 2 threads; next() leaves out what the machine
+ * lacks. */
 struct variant {
     enum backend backend;
     int threads;
@@ -102,10 +104,11 @@ static inline void support_put(enum element_type type, void *x, int64_t i, uint6
 /* Values that have broken such code before. */
 static inline double support_nasty(int i, const double *special, int num_special)
 {
-    static const double nasty[] = {0.0,     -0.0,     1.0,      -1.0,     0x1p-149, -0x1p-149, 0x1p-1074,
-                                   -0x1p-1074, FLT_MIN, -FLT_MIN, FLT_MAX, -FLT_MAX, DBL_MAX,   -DBL_MAX,
-                                   INFINITY, -INFINITY, NAN,     -NAN,     65504.0, -65504.0,  0x1p-24,
-                                   0x1p-14, 1e20,     -1e20,    300.0,    300.001, 0x1p-126,  0x1.fffffep-127};
+    static const double nasty[] = {
+        0.0,        -0.0,      1.0,      -1.0,    0x1p-149, -0x1p-149, 0x1p-1074,
+        -0x1p-1074, FLT_MIN,   -FLT_MIN, FLT_MAX, -FLT_MAX, DBL_MAX,   -DBL_MAX,
+        INFINITY,   -INFINITY, NAN,      -NAN,    65504.0,  -65504.0,  0x1p-24,
+        0x1p-14,    1e20,      -1e20,    300.0,   300.001,  0x1p-126,  0x1.fffffep-127};
     int n = (int)(sizeof nasty / sizeof *nasty);
     i %= n + num_special;
     return i < n ? nasty[i] : special[i - n];
@@ -135,7 +138,8 @@ static inline void support_fill(enum kind kind, enum element_type type, void *x,
         default:
             break;
         }
-        support_put(type, x, i, kind == KIND_BITS ? support_random(&seed) : element_from_double(type, value));
+        support_put(type, x, i,
+                    kind == KIND_BITS ? support_random(&seed) : element_from_double(type, value));
     }
 }
 

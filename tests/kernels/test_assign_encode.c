@@ -2,8 +2,9 @@
 #include "support.h"
 
 /*
- * assign, encode, collect and decode against plain truth: all element types, SIMD levels, threads, bit
- * widths, sizes around vectors, chunks and blocks, and nasty values; every buffer ends at a guard page.
+ * assign, encode, collect and decode against plain truth: all element types, SIMD levels, threads,
+ * bit widths, sizes around vectors, chunks and blocks, and nasty values; every buffer ends at a
+ * guard page.
  */
 
 struct example {
@@ -67,7 +68,8 @@ static struct example example_open(enum element_type type, int64_t n, enum kind 
     }
     /* -0.0 as a fill must catch +0.0 */
     keep.fill[1] = -0.0;
-    level_table_init(&e.table, bits, level, k, &keep, keep.lo < -4 ? -4 : keep.lo, keep.hi > 4 ? 4 : keep.hi);
+    level_table_init(&e.table, bits, level, k, &keep, keep.lo < -4 ? -4 : keep.lo,
+                     keep.hi > 4 ? 4 : keep.hi);
     int num_special = special_values(&e.table, type, special);
     support_fill(kind, type, e.x.bytes, n, special, num_special, seed);
     return e;
@@ -135,8 +137,8 @@ static void expected_clear(struct expected *want)
 }
 
 /* `residuals` says whether all lie in the range that the scales were made for. */
-static void check_assign(struct engine *engine, const struct example *e, const struct expected *want,
-                         bool residuals)
+static void check_assign(struct engine *engine, const struct example *e,
+                         const struct expected *want, bool residuals)
 {
     struct assign_totals got = {0};
     struct tile tile = whole(e);
@@ -151,7 +153,8 @@ static void check_assign(struct engine *engine, const struct example *e, const s
     assert_int_equal(got.error.num_infinite, want->num_infinite);
 }
 
-static void check_encode(struct engine *engine, const struct example *e, const struct expected *want)
+static void check_encode(struct engine *engine, const struct example *e,
+                         const struct expected *want)
 {
     struct guarded codes = guarded_open((size_t)want->num_bytes);
     struct encode_totals got = {0};
@@ -167,7 +170,8 @@ static void check_encode(struct engine *engine, const struct example *e, const s
 }
 
 /* Checks the outliers of elements begin to end against a list of them. */
-static void check_list(const struct example *e, const struct outlier_list *list, int64_t begin, int64_t end)
+static void check_list(const struct example *e, const struct outlier_list *list, int64_t begin,
+                       int64_t end)
 {
     int64_t at = 0;
     for (int64_t i = begin; i < end; i++) {
@@ -188,7 +192,8 @@ static void check_collect(struct engine *engine, const struct example *e, int64_
     struct tile tile = whole(e);
     for (int64_t position = 0, begin = 0; begin < e->n; begin = position) {
         struct outlier_list list = {capacity, 0, index.bytes, value.bytes};
-        assert_int_equal(engine->kernels->collect(engine, &tile, &e->table, &position, &list), QO_OK);
+        assert_int_equal(engine->kernels->collect(engine, &tile, &e->table, &position, &list),
+                         QO_OK);
         assert_true(position > begin);
         assert_true(position == e->n || list.count == capacity);
         check_list(e, &list, begin, position);
@@ -197,7 +202,8 @@ static void check_collect(struct engine *engine, const struct example *e, int64_
     guarded_close(&value);
 }
 
-static void check_decode(struct engine *engine, const struct example *e, const struct expected *want)
+static void check_decode(struct engine *engine, const struct example *e,
+                         const struct expected *want)
 {
     size_t size = element_size(e->type);
     struct guarded codes = guarded_open((size_t)want->num_bytes);
@@ -217,10 +223,12 @@ static void check_decode(struct engine *engine, const struct example *e, const s
 static void check_example(struct example *e)
 {
     struct expected want = expect(e);
-    bool residuals = true; /* truth left out what no scale was made for: then the sums cannot be compared */
+    bool residuals =
+        true; /* truth left out what no scale was made for: then the sums cannot be compared */
     for (int64_t i = 0; i < e->n && residuals; i++) {
         struct truth t = truth_of(&e->table, e->type, e->x.bytes, i);
-        residuals = !t.kept || fabs((t.x - e->table.level[t.code]) * e->table.scale[t.code]) <= 0x1p46;
+        residuals =
+            !t.kept || fabs((t.x - e->table.level[t.code]) * e->table.scale[t.code]) <= 0x1p46;
     }
     for (int v = 0; v < SUPPORT_NUM_VARIANTS; v++) {
         struct engine engine;
@@ -238,7 +246,8 @@ static void check_example(struct example *e)
 
 static void test_small_tiles_differ_from_truth(void **state)
 {
-    static const int sizes[] = {0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 127, 1000, 1023, 1024, 1025, 2111};
+    static const int sizes[] = {0,  1,  2,  7,  8,   9,    15,   16,   17,   31,
+                                33, 63, 64, 65, 127, 1000, 1023, 1024, 1025, 2111};
     (void)state;
     uint64_t seed = 1;
     for (int type = 0; type < ELEMENT_NUM_TYPES; type++) {
@@ -246,7 +255,8 @@ static void test_small_tiles_differ_from_truth(void **state)
             for (int bits = 1; bits <= 8; bits++) {
                 enum kind kind = (enum kind)(seed % NUM_KINDS);
                 int k = seed % 5 < 3 ? 1 << bits : 1 + (int)(seed * 7 % (1u << bits));
-                struct example e = example_open((enum element_type)type, sizes[s], kind, bits, k, seed++);
+                struct example e =
+                    example_open((enum element_type)type, sizes[s], kind, bits, k, seed++);
                 check_example(&e);
             }
         }
@@ -258,9 +268,11 @@ static void test_nasty_values_differ_from_truth(void **state)
     (void)state;
     for (int type = 0; type < ELEMENT_NUM_TYPES; type++) {
         for (uint64_t seed = 0; seed < 48; seed++) {
-            int bits = 1 + (int)(seed % 8), k = seed % 5 ? 1 << bits : (1 << bits) - (1 << bits) / 3;
+            int bits = 1 + (int)(seed % 8),
+                k = seed % 5 ? 1 << bits : (1 << bits) - (1 << bits) / 3;
             enum kind kind = seed % 3 ? KIND_NASTY : KIND_BITS;
-            struct example e = example_open((enum element_type)type, 5003, kind, bits, k, 100 + seed);
+            struct example e =
+                example_open((enum element_type)type, 5003, kind, bits, k, 100 + seed);
             check_example(&e);
         }
     }
@@ -290,14 +302,16 @@ static void check_cut(struct engine *engine, const struct example *e, int64_t bl
     struct guarded codes = guarded_open(bytes), pieces = guarded_open(bytes);
     struct tile tile = whole(e);
     assert_int_equal(engine->kernels->assign(engine, &tile, &e->table, &one), QO_OK);
-    assert_int_equal(
-        engine->kernels->encode(engine, &tile, &e->table, codes.bytes, &whole_encoded), QO_OK);
+    assert_int_equal(engine->kernels->encode(engine, &tile, &e->table, codes.bytes, &whole_encoded),
+                     QO_OK);
     for (int64_t i = 0; i < e->n; i += blocks * QO_BLOCK) {
         int64_t n = e->n - i < blocks * QO_BLOCK ? e->n - i : blocks * QO_BLOCK;
-        struct tile piece = {e->type, (char *)e->x.bytes + i * (int64_t)element_size(e->type), n, i};
+        struct tile piece = {e->type, (char *)e->x.bytes + i * (int64_t)element_size(e->type), n,
+                             i};
         uint8_t *to = (uint8_t *)pieces.bytes + i / 8 * e->table.bits;
         assert_int_equal(engine->kernels->assign(engine, &piece, &e->table, &many), QO_OK);
-        assert_int_equal(engine->kernels->encode(engine, &piece, &e->table, to, &cut_encoded), QO_OK);
+        assert_int_equal(engine->kernels->encode(engine, &piece, &e->table, to, &cut_encoded),
+                         QO_OK);
     }
     assert_memory_equal(&one, &many, sizeof one);
     assert_memory_equal(&whole_encoded, &cut_encoded, sizeof cut_encoded);
@@ -310,8 +324,8 @@ static void test_cut_into_tiles_changes_a_bit(void **state)
 {
     (void)state;
     for (int type = 0; type < ELEMENT_NUM_TYPES; type++) {
-        struct example e = example_open((enum element_type)type, 5 * QO_BLOCK + 4321, KIND_NORMAL, 3, 8,
-                                        77 + (uint64_t)type);
+        struct example e = example_open((enum element_type)type, 5 * QO_BLOCK + 4321, KIND_NORMAL,
+                                        3, 8, 77 + (uint64_t)type);
         for (int v = 0; v < SUPPORT_NUM_VARIANTS; v++) {
             struct engine engine;
             if (!support_open(&engine, v))
@@ -345,7 +359,8 @@ static void test_bound_between_two_floats_keeps_the_wrong_one(void **state)
         if (!support_open(&engine, v))
             continue;
         assert_int_equal(engine.kernels->encode(&engine, &tile, &table, &codes, &totals), QO_OK);
-        assert_int_equal(totals.num_outliers, 3); /* 1 is below lo, 2 the fill, its neighbour above hi */
+        assert_int_equal(totals.num_outliers,
+                         3); /* 1 is below lo, 2 the fill, its neighbour above hi */
         assert_int_equal(engine.kernels->collect(&engine, &tile, &table, &position, &list), QO_OK);
         assert_int_equal(list.count, 3);
         assert_int_equal(index[0], 0);
@@ -379,7 +394,8 @@ static void test_bound_that_is_nan_keeps_something(void **state)
     }
 }
 
-/* A damaged result file can hold codes beyond its levels: they decode as the last level, never as stray memory. */
+/* A damaged result file can hold codes beyond its levels: they decode as the last level, never as
+ * stray memory. */
 static void test_code_beyond_the_levels_reads_stray_memory(void **state)
 {
     (void)state;
@@ -396,7 +412,8 @@ static void test_code_beyond_the_levels_reads_stray_memory(void **state)
             float single[8];
             if (!support_open(&engine, v))
                 continue;
-            assert_int_equal(engine.kernels->decode(&engine, codes, 8, &table, ELEMENT_F64, x), QO_OK);
+            assert_int_equal(engine.kernels->decode(&engine, codes, 8, &table, ELEMENT_F64, x),
+                             QO_OK);
             assert_int_equal(engine.kernels->decode(&engine, codes, 8, &table, ELEMENT_F32, single),
                              QO_OK);
             for (int i = 0; i < 8; i++)

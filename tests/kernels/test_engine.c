@@ -126,7 +126,8 @@ static void test_scale_lets_residuals_out_or_wastes_bits(void **state)
     uint64_t seed = 3;
     for (int round = 0; round < 2000; round++) {
         struct level_table table;
-        double level[8], size = ldexp(1 + support_uniform(&seed), (int)(support_random(&seed) % 2000) - 1000);
+        double level[8],
+            size = ldexp(1 + support_uniform(&seed), (int)(support_random(&seed) % 2000) - 1000);
         for (int i = 0; i < 8; i++)
             level[i] = size * (i - 3.5 + 0.5 * support_uniform(&seed));
         double min = size * -5 * support_uniform(&seed), max = size * 5 * support_uniform(&seed);
@@ -143,8 +144,9 @@ static void test_scale_lets_residuals_out_or_wastes_bits(void **state)
 static void test_scale_of_extremes_is_wrong(void **state)
 {
     (void)state;
-    static const double residual[] = {0x1p46, 0x1.8p46, 1,       0x1.fffffffffffffp0, 0x1p-977, 0x1p-976,
-                                      0x1p-1022, 0x1p-1074, DBL_MAX, 3,               0x1p1023};
+    static const double residual[] = {0x1p46,   0x1.8p46, 1,         0x1.fffffffffffffp0,
+                                      0x1p-977, 0x1p-976, 0x1p-1022, 0x1p-1074,
+                                      DBL_MAX,  3,        0x1p1023};
     for (size_t i = 0; i < sizeof residual / sizeof *residual; i++) {
         struct level_table table;
         double level = 0;

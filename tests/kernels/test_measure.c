@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support.h"
 
-/* measure against plain truth, over maps from coarse to crowded, for all types, SIMD levels and threads. */
+/* measure against plain truth, over maps from coarse to crowded, for all types, SIMD levels and
+ * threads. */
 
 enum crowd { CROWD_NONE, CROWD_EVERYWHERE, CROWD_PEAK, CROWD_SINGLES, NUM_CROWDS };
 
@@ -122,8 +123,8 @@ static void check_totals(const struct measure_totals *got, const struct expected
 }
 
 /* Measures a tile in pieces of so many blocks (0: in one), by every level and number of threads. */
-static void check_measure(const struct tile *tile, const struct keep *keep, const struct cell_map *map,
-                          int64_t blocks)
+static void check_measure(const struct tile *tile, const struct keep *keep,
+                          const struct cell_map *map, int64_t blocks)
 {
     struct expected want = expect(tile, keep, map);
     struct cell *cells = malloc((size_t)map->num_cells * sizeof *cells);
@@ -137,7 +138,8 @@ static void check_measure(const struct tile *tile, const struct keep *keep, cons
         memset(cells, 0, (size_t)map->num_cells * sizeof *cells);
         measure_totals_init(&totals, cells);
         for (int64_t i = 0; i < tile->n || i == 0; i += step) {
-            struct tile piece = {tile->type, (const char *)tile->x + i * (int64_t)element_size(tile->type),
+            struct tile piece = {tile->type,
+                                 (const char *)tile->x + i * (int64_t)element_size(tile->type),
                                  tile->n - i < step ? tile->n - i : step, tile->first + i};
             assert_int_equal(engine.kernels->measure(&engine, &piece, keep, map, &totals), QO_OK);
         }
@@ -215,7 +217,8 @@ static void test_cell_a_key_miscounted(void **state)
     free(low);
 }
 
-/* The engine remembers how a map was searched: another map with as many cells must not be taken for it. */
+/* The engine remembers how a map was searched: another map with as many cells must not be taken for
+ * it. */
 static void test_map_of_the_call_before_is_used(void **state)
 {
     (void)state;
@@ -239,7 +242,8 @@ static void test_map_of_the_call_before_is_used(void **state)
         struct measure_totals totals;
         struct expected want = expect(&tile, &keep, &map[round % 2]);
         measure_totals_init(&totals, cells);
-        assert_int_equal(engine.kernels->measure(&engine, &tile, &keep, &map[round % 2], &totals), QO_OK);
+        assert_int_equal(engine.kernels->measure(&engine, &tile, &keep, &map[round % 2], &totals),
+                         QO_OK);
         check_totals(&totals, &want, &map[round % 2]);
         free(want.cells);
     }
@@ -263,7 +267,8 @@ static void test_many_threads_overrun_the_tables(void **state)
     struct cell *cells = calloc(300000, sizeof *cells);
     assert_true(low && x && cells);
     for (uint64_t i = 0; i < 300000; i++) /* 73 cells a binade */
-        low[i] = (i / 73 < 4096 ? i / 73 : 4095) * binade + (i / 73 < 4096 ? i % 73 : i - 73 * 4095) * 1000;
+        low[i] = (i / 73 < 4096 ? i / 73 : 4095) * binade +
+                 (i / 73 < 4096 ? i % 73 : i - 73 * 4095) * 1000;
     assert_int_equal(cell_map_init(&map, type, low, 300000, 0, low[299999]), QO_OK);
     support_fill(KIND_NORMAL, type, x, n, NULL, 0, 12);
     struct tile tile = {type, x, n, 0};

@@ -169,10 +169,18 @@ static void test_names_that_no_link_may_have(void **state)
                     12);
     struct source_request request = request_for("odd.safetensors", NULL, NULL);
     check_names(&request, "__/a/_/_ b_/_ _");
+    struct source *source;
+    assert_on_all(source_open(&comm, &request, &source) == QO_OK);
+    for (int i = 0; i < source_count(source); i++)
+        assert_on_all(!strchr(source_vector(source, i)->origin, '\n'));
+    source_close(source);
     put_npy("..npy", "(6,)", "False", ones, 6);
     put_npy(".npy", "(6,)", "False", ones, 6);
     request = request_for("..npy", ".npy", NULL);
     check_names(&request, "_ .npy");
+    put_safetensors("..safetensors", two_tensors, 8);
+    request = request_for("..safetensors", ".npy", NULL);
+    check_names(&request, "_/a _/b/c .npy");
 }
 
 static void test_names_that_collide_or_nest(void **state)
@@ -224,6 +232,11 @@ static void test_a_colon_at_the_wrong_place(void **state)
     check_refused(&request, QO_NO_INPUT, "p:q.safetensors:b: the file has no such tensor");
     request = request_for("x.npy:a", NULL, NULL);
     check_refused(&request, QO_NO_INPUT, "x.npy:a: a .npy file has no datasets");
+    if (comm.rank == 0)
+        assert_int_equal(mkdir(at("d"), 0700), 0);
+    put_npy("d:x.npy", "(6,)", "False", ones, 6);
+    request = request_for("d:x.npy", NULL, NULL);
+    check_names(&request, "d:x");
     request = request_for("p:a", NULL, NULL);
     check_refused(&request, QO_NO_INPUT, "p:a: cannot be opened");
 }

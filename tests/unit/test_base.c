@@ -66,8 +66,9 @@ static void test_value_does_not_come_back(void **state)
 }
 
 /*
- * Rounding by definition: of the two neighbours around x the nearer one, of equals the even one. Neighbours are
- * found by the keys of all finite values; beyond the largest stands what would follow it.
+ * Rounding by definition: of the two neighbours around x the nearer one, of equals the even one.
+ * Neighbours are found by the keys of all finite values; beyond the largest stands what would
+ * follow it.
  */
 static uint64_t plain_round(enum element_type type, double x)
 {
@@ -117,12 +118,24 @@ static void test_tricky_double_rounded_wrongly(void **state)
         double x;
         uint16_t half, brain;
     } cases[] = {
-        {65504, 0x7bff, 0x4780},        {65519.999, 0x7bff, 0x4780},   {65520, 0x7c00, 0x4780},
-        {0x1p-24, 0x0001, 0x3380},      {0x1p-25, 0x0000, 0x3300},     {0x1.000001p-25, 0x0001, 0x3300},
-        {0x1.8p-24, 0x0002, 0x33c0},    {0x1p-1074, 0, 0},             {-0.0, 0x8000, 0x8000},
-        {-INFINITY, 0xfc00, 0xff80},    {DBL_MAX, 0x7c00, 0x7f80},     {1.00390625, 0x3c04, 0x3f80},
-        {1.01171875, 0x3c0c, 0x3f82},   {0x1p-133, 0, 0x0001},         {0x1p-134, 0, 0},
-        {0x1.000001p-134, 0, 0x0001},   {0x1.ffcp-15, 0x0400, 0x3880}, {3.3895313892515355e38, 0x7c00, 0x7f7f},
+        {65504, 0x7bff, 0x4780},
+        {65519.999, 0x7bff, 0x4780},
+        {65520, 0x7c00, 0x4780},
+        {0x1p-24, 0x0001, 0x3380},
+        {0x1p-25, 0x0000, 0x3300},
+        {0x1.000001p-25, 0x0001, 0x3300},
+        {0x1.8p-24, 0x0002, 0x33c0},
+        {0x1p-1074, 0, 0},
+        {-0.0, 0x8000, 0x8000},
+        {-INFINITY, 0xfc00, 0xff80},
+        {DBL_MAX, 0x7c00, 0x7f80},
+        {1.00390625, 0x3c04, 0x3f80},
+        {1.01171875, 0x3c0c, 0x3f82},
+        {0x1p-133, 0, 0x0001},
+        {0x1p-134, 0, 0},
+        {0x1.000001p-134, 0, 0x0001},
+        {0x1.ffcp-15, 0x0400, 0x3880},
+        {3.3895313892515355e38, 0x7c00, 0x7f7f},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(element_from_double(ELEMENT_F16, cases[i].x), cases[i].half);
@@ -141,7 +154,8 @@ static void test_keys_do_not_order_as_values(void **state)
     for (int type = 0; type < ELEMENT_NUM_TYPES; type++) {
         enum element_type t = (enum element_type)type;
         for (int i = 0; i < 100000; i++) {
-            uint64_t a = random_bits(&seed) & element_last_key(t), b = random_bits(&seed) & element_last_key(t);
+            uint64_t a = random_bits(&seed) & element_last_key(t),
+                     b = random_bits(&seed) & element_last_key(t);
             if (i % 2) /* neighbours too */
                 b = (a + 1) & element_last_key(t);
             double x = element_value(t, a), y = element_value(t, b);
@@ -324,7 +338,8 @@ static void test_cell_sums_lose_a_carry(void **state)
         struct cell cells[3] = {{0, {0}, {0}}};
         unsigned __int128 sum = 0, square = 0;
         for (int i = 0; i < 60000; i++) { /* squares up to 2^104: 128 bits hold all */
-            uint64_t offset = random_bits(&seed) >> (12 + random_bits(&seed) % (uint64_t)(1 + round));
+            uint64_t offset =
+                random_bits(&seed) >> (12 + random_bits(&seed) % (uint64_t)(1 + round));
             sum += offset;
             square += (unsigned __int128)offset * offset;
             cell_add(&cells[i % 3], offset);

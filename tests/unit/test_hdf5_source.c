@@ -306,6 +306,27 @@ static void test_a_missing_filter_found_only_after_hours(void **state)
     catalog_clear(&catalog);
 }
 
+static void test_a_filter_that_comes_as_a_plug_in_not_looked_for(void **state)
+{
+    (void)state;
+    struct catalog catalog;
+    struct handle handle = {.fd = -1, .file_id = -1, .dataset_id = -1};
+    const hsize_t n = 8, chunk = 4;
+    const float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    float y[8] = {0};
+    hid_t file = h5_create("a.h5"), plist = h5_chunks(1, &chunk);
+    assert_true(H5Pset_filter(plist, 444, H5Z_FLAG_MANDATORY, 0, NULL) >= 0);
+    h5_dataset(file, "/x", H5Tcopy(H5T_NATIVE_FLOAT), 1, &n, plist, x);
+    H5Fclose(file);
+    assert_true(H5Zunregister(444) >= 0); /* it must be found again */
+    assert_int_equal(scan(NULL, &catalog), QO_OK);
+    assert_int_equal(reader_hdf5.open(&handle, catalog.entry), QO_OK);
+    assert_int_equal(reader_hdf5.read(&handle, catalog.entry, 0, 8, y), QO_OK);
+    assert_memory_equal(x, y, sizeof x);
+    reader_hdf5.close(&handle);
+    catalog_clear(&catalog);
+}
+
 static void test_one_damaged_dataset_passed_over_in_silence(void **state)
 {
     (void)state;
@@ -523,6 +544,7 @@ int main(void)
         TEST(test_fill_values_missed_or_not_in_the_type_of_the_vector),
         TEST(test_fill_attributes_of_other_types),
         TEST(test_a_missing_filter_found_only_after_hours),
+        TEST(test_a_filter_that_comes_as_a_plug_in_not_looked_for),
         TEST(test_one_damaged_dataset_passed_over_in_silence),
         TEST(test_sizes_believed_that_the_file_does_not_have),
         TEST(test_data_that_lie_elsewhere_replaced_by_zeros),
@@ -533,6 +555,7 @@ int main(void)
         TEST(test_a_user_block_hides_the_signature),
         TEST(test_a_failure_within_the_scan_without_a_message_or_with_a_leak),
     };
+    setenv("HDF5_PLUGIN_PATH", PLUGIN_FOLDER, 1); /* before the library's first call */
     log_setup(false, LOG_QUIET);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     return cmocka_run_group_tests(tests, h5_enter_scratch, h5_leave_scratch);

@@ -13,6 +13,7 @@ static struct histogram new_coarse(enum element_type type, const double *x, int6
     return histogram;
 }
 
+/* Cells of one to five elements over all exponents and both signs, against long double. */
 static void test_mean_and_single_differ_from_the_elements(void **state)
 {
     (void)state;
@@ -39,6 +40,7 @@ static void test_mean_and_single_differ_from_the_elements(void **state)
     }
 }
 
+/* Both zeros, a subnormal and repeated values; and the three answers of a scan. */
 static void test_distinct_values_are_missed(void **state)
 {
     (void)state;
@@ -93,6 +95,7 @@ static void test_both_zeros_count_twice(void **state)
     histogram_clear(&histogram);
 }
 
+/* Values that share a binade, some of them neighbours, told apart by splitting again and again. */
 static void test_splitting_never_names_the_values(void **state)
 {
     (void)state;
@@ -118,6 +121,7 @@ static void test_splitting_never_names_the_values(void **state)
     histogram_clear(&histogram);
 }
 
+/* A finer map begins cells where the old one does, and more of them only where values differ. */
 static void test_finer_map_loses_or_moves_cells(void **state)
 {
     (void)state;
@@ -167,6 +171,8 @@ static void check_plot(enum element_type type, const double *x, int64_t n, int f
     histogram_clear(&histogram);
 }
 
+/* Every type, a vector of more and of fewer elements than a sample, and the ranges that overflow.
+ */
 static void test_plot_counts_elements_in_the_wrong_bin(void **state)
 {
     (void)state;
@@ -189,7 +195,7 @@ static void test_plot_counts_elements_in_the_wrong_bin(void **state)
 static void test_plot_of_nothing_has_bins(void **state)
 {
     (void)state;
-    double edges[HISTOGRAM_PLOT_BINS + 1];
+    double edges[HISTOGRAM_PLOT_BINS + 1] = {0};
     uint64_t counts[HISTOGRAM_PLOT_BINS];
     struct histogram histogram = new_histogram(ELEMENT_F32, edges, 0);
     assert_int_equal(0, histogram_plot(&histogram, INFINITY, -INFINITY, edges, counts));

@@ -48,6 +48,7 @@ static double draw(enum kind kind, struct dice *dice)
     }
 }
 
+/* More than a sample, so that most elements are not seen by the plan. */
 enum { LARGE = 300000 };
 
 static double *new_vector(enum kind kind, enum element_type type)
@@ -72,6 +73,7 @@ static void check_map(const struct cell_map *map)
         assert_true(map->low[cell_map_find(map, j * binade)] == j * binade);
 }
 
+/* From one element to more than a sample. */
 static void test_cells_cross_binades(void **state)
 {
     (void)state;
@@ -104,6 +106,7 @@ static void test_16_bit_keys_share_cells(void **state)
     }
 }
 
+/* The certificate of a small vector is exact only if no cell has two values. */
 static void test_distinct_values_share_a_cell_of_a_whole_vector(void **state)
 {
     (void)state;
@@ -120,6 +123,7 @@ static void test_distinct_values_share_a_cell_of_a_whole_vector(void **state)
     }
 }
 
+/* The cell of a fill, of zeros among numbers, and of one integer among many. */
 static void test_repeated_value_shares_a_cell(void **state)
 {
     (void)state;
@@ -227,7 +231,9 @@ static void test_search_degenerates(void **state)
     }
 }
 
-/* An adversary's sample: many gaps between many tight clusters. */
+/* An adversary's sample: 5,000 clusters of deviation 1e-6, each with some 13 elements in the
+ * sample, and gaps of 1 between. Ten cells a cluster are to be had; with cells in the gaps the blur
+ * is 0.1. */
 static void test_gaps_take_all_cells(void **state)
 {
     (void)state;
@@ -238,7 +244,7 @@ static void test_gaps_take_all_cells(void **state)
     struct histogram histogram = new_histogram(ELEMENT_F64, x, LARGE);
     check_map(&histogram.map);
     double is = blur(&histogram, x, 2500, 3000);
-    if (!(is < 3e-7))
+    if (!(is < 5e-7))
         fail_msg("blur %g", is);
     histogram_clear(&histogram);
     free(x);

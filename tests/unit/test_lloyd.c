@@ -47,6 +47,7 @@ static void test_normal_sample_is_far_from_the_literature(void **state)
     free(x);
 }
 
+/* Repeated values and both zeros: four values for four levels, whatever the start. */
 static void test_fewer_values_than_levels_are_not_the_levels(void **state)
 {
     (void)state;
@@ -76,6 +77,7 @@ static void test_no_element_has_no_level(void **state)
     solution_clear(&solution);
 }
 
+/* One element in a hundred is an outlier of a million: it must not be seen. */
 static void test_elements_outside_the_bounds_attract_levels(void **state)
 {
     (void)state;
@@ -135,6 +137,7 @@ static void test_lost_level_stays_lost(void **state)
     solution_clear(&solution);
 }
 
+/* As many entries as states, falling errors, and the last error is that of the solution. */
 static void test_history_is_not_what_happened(void **state)
 {
     (void)state;
@@ -157,6 +160,7 @@ static void test_history_is_not_what_happened(void **state)
     free(x);
 }
 
+/* A limit of m steps is m + 1 looks: one for the start. */
 static void test_limit_of_steps_is_passed(void **state)
 {
     (void)state;
@@ -196,6 +200,7 @@ static void test_far_fill_stops_the_steps_early(void **state)
     free(x);
 }
 
+/* The same seed gives the same start and another seed another. */
 static void test_seed_is_ignored_or_not_the_only_chance(void **state)
 {
     (void)state;
@@ -221,6 +226,7 @@ static void test_seed_is_ignored_or_not_the_only_chance(void **state)
     free(x);
 }
 
+/* The first look, and later ones: the failure comes out and nothing is leaked. */
 static void test_failed_look_is_swallowed(void **state)
 {
     (void)state;

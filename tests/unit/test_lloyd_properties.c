@@ -25,6 +25,7 @@ static void check_equal(const struct solution *a, const struct solution *b, doub
         assert_true(fabs(factor * a->level[i] + shift - b->level[i]) <= tolerance);
 }
 
+/* The histogram is the same, so every bit must be. */
 static void test_order_changes_the_levels(void **state)
 {
     (void)state;
@@ -40,6 +41,7 @@ static void test_order_changes_the_levels(void **state)
     free(x);
 }
 
+/* Scaling by a power of two is exact, so starts, steps and levels must be, too. */
 static void test_power_of_two_changes_more_than_the_scale(void **state)
 {
     (void)state;
@@ -61,6 +63,7 @@ static void test_power_of_two_changes_more_than_the_scale(void **state)
     free(y);
 }
 
+/* Integers, so that the shift itself is exact; the steps round in different places. */
 static void test_shift_changes_more_than_the_place(void **state)
 {
     (void)state;
@@ -80,6 +83,7 @@ static void test_shift_changes_more_than_the_place(void **state)
     free(y);
 }
 
+/* Normal, lognormal, and integers with many zeros. */
 static void test_more_levels_hurt(void **state)
 {
     (void)state;
@@ -158,6 +162,8 @@ static double draw(enum nasty nasty, struct dice *dice, int64_t i)
     }
 }
 
+/* As many levels as can be, in order, after no more looks than allowed, and no worse than the
+ * start. */
 static void check_nasty(enum nasty nasty, double *x, int64_t n, int bits, enum init init)
 {
     struct vector v = vector_of(x, n);

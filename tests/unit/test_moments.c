@@ -28,6 +28,7 @@ static void test_small_vector_is_off_by_a_bit(void **state)
     check(ELEMENT_F32, x, 10, 0x1.47ae14ccccccdp-1, 0x1.2b28a453ff059p+1, 0x1.ea6cea489c86fp+2);
 }
 
+/* The usual formula in float64 loses ten of sixteen digits here. */
 static void test_narrow_spread_far_from_zero_cancels(void **state)
 {
     (void)state;
@@ -82,6 +83,7 @@ static void test_wide_cells_change_the_figures(void **state)
     free(x);
 }
 
+/* Keys of negative numbers ascend towards zero: the offset lowers the magnitude. */
 static void test_wide_negative_cell_has_its_offsets_turned(void **state)
 {
     (void)state;
@@ -101,6 +103,7 @@ static void test_wide_negative_cell_has_its_offsets_turned(void **state)
     free(x);
 }
 
+/* 3,000 bit patterns of both signs over all exponents. */
 static void test_16_bit_types(void **state)
 {
     (void)state;
@@ -116,6 +119,7 @@ static void test_16_bit_types(void **state)
     free(x);
 }
 
+/* Exact sums know no overflow before the end; only the norm may be beyond float64. */
 static void test_extremes_overflow_or_vanish(void **state)
 {
     (void)state;
@@ -132,6 +136,7 @@ static void test_extremes_overflow_or_vanish(void **state)
           0x1.0e4d50f99b211p+997);
 }
 
+/* Means and deviations that lie halfway between two numbers. */
 static void test_ties_round_away_from_even(void **state)
 {
     (void)state;

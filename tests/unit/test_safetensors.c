@@ -186,7 +186,7 @@ static void test_lengths_that_wrap(void **state)
         fixture_refuse(&reader_safetensors, path, QO_DATA, "the format allows");
     }
     fixture_write(path, "\x03\0\0\0\0\0\0\0{}", 10);
-    fixture_refuse(&reader_safetensors, path, QO_DATA, "it is cut");
+    fixture_refuse(&reader_safetensors, path, QO_DATA, "but 2 follow");
     static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n";
     fixture_write(path, pointer, strlen(pointer));
     fixture_refuse(&reader_safetensors, path, QO_DATA, "git lfs pull");

@@ -8,6 +8,7 @@
 
 #include "solver.h"
 
+/* What every even grid must be; the range that is not asked for is set to something else. */
 static struct solution solve(int bits, enum range_kind range, double lo, double hi)
 {
     struct problem problem = {.bits = bits,
@@ -87,6 +88,7 @@ static void test_levels_coincide_in_a_narrow_range(void **state)
     assert_true(solution.level[0] == 2.5);
 }
 
+/* hi - lo is infinite, and so is what linspace gives. */
 static void test_widest_range_overflows(void **state)
 {
     (void)state;
@@ -107,6 +109,7 @@ static void test_no_elements_have_no_level(void **state)
     assert_true(solution.level[0] == 0);
 }
 
+/* What is not in this build has no solver, and says so by NULL. */
 static void test_solver_takes_what_it_cannot_solve(void **state)
 {
     (void)state;

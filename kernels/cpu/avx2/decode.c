@@ -5,7 +5,8 @@
 #include "decode_block.h"
 
 /* Codes of up to 3 bits: eight float32 are a register, and so is the table. */
-static int64_t decode_f32(const uint8_t *codes, int64_t n, int bits, const uint64_t *value, float *x)
+static int64_t decode_f32(const uint8_t *codes, int64_t n, int bits, const uint64_t *value,
+                          float *x)
 {
     uint32_t narrow[8];
     int64_t bytes = (n * bits + 7) / 8, i = 0;

@@ -107,8 +107,8 @@ CPU_INLINE uint64_t kept_vector(const struct sorter *sorter, enum element_type t
     return mask;
 }
 
-CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type type, const void *x,
-                                  int64_t n)
+CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type type,
+                                  const void *x, int64_t n)
 {
     uint64_t mask = 0;
     int64_t i = 0;

@@ -4,7 +4,7 @@
 
 /* Integers only: the C of every level, in this level's instructions. */
 void measure_avx2(const struct lookup *lookup, const struct sorter *fills, enum element_type type,
-                    const void *x, int64_t n, struct measure_part *part)
+                  const void *x, int64_t n, struct measure_part *part)
 {
     measure_block(lookup, fills, type, x, n, part);
 }

@@ -7,8 +7,9 @@
 #include "cpu.h"
 
 /*
- * Sixteen elements at a time, as four vectors of float64. `type` and `steps` are constants wherever these functions
- * are inlined: 3 steps for up to 8 levels, which stay in registers, and VECTOR_MANY for more.
+ * Sixteen elements at a time, as four vectors of float64. `type` and `steps` are constants wherever
+ * these functions are inlined: 3 steps for up to 8 levels, which stay in registers, and VECTOR_MANY
+ * for more.
  */
 #define VECTOR_MANY 8
 
@@ -19,7 +20,8 @@ struct vector {
     unsigned mask;    /* the same, a bit an element */
 };
 
-/* What stays in registers during a walk over a block: depths 0 to 3 of the tree, words of 8 levels. */
+/* What stays in registers during a walk over a block: depths 0 to 3 of the tree, words of 8 levels.
+ */
 struct vector_tables {
     __m256 tree[4];
     __m256i level[2], scale[2]; /* lower and upper 32 bits */
@@ -89,8 +91,7 @@ CPU_INLINE __m256 vector_kept(const struct sorter *s, __m256 x)
     __m256 kept = _mm256_and_ps(_mm256_cmp_ps(x, _mm256_set1_ps(s->lo_f32), _CMP_GE_OQ),
                                 _mm256_cmp_ps(x, _mm256_set1_ps(s->hi_f32), _CMP_LE_OQ));
     for (int i = 0; i < 2 && s->has_fills; i++)
-        kept = _mm256_and_ps(kept,
-                             _mm256_cmp_ps(x, _mm256_set1_ps(s->fill_f32[i]), _CMP_NEQ_UQ));
+        kept = _mm256_and_ps(kept, _mm256_cmp_ps(x, _mm256_set1_ps(s->fill_f32[i]), _CMP_NEQ_UQ));
     return kept;
 }
 
@@ -99,8 +100,7 @@ CPU_INLINE __m256d vector_kept_wide(const struct sorter *s, __m256d x)
     __m256d kept = _mm256_and_pd(_mm256_cmp_pd(x, _mm256_set1_pd(s->lo_f64), _CMP_GE_OQ),
                                  _mm256_cmp_pd(x, _mm256_set1_pd(s->hi_f64), _CMP_LE_OQ));
     for (int i = 0; i < 2 && s->has_fills; i++)
-        kept = _mm256_and_pd(kept,
-                             _mm256_cmp_pd(x, _mm256_set1_pd(s->fill_f64[i]), _CMP_NEQ_UQ));
+        kept = _mm256_and_pd(kept, _mm256_cmp_pd(x, _mm256_set1_pd(s->fill_f64[i]), _CMP_NEQ_UQ));
     return kept;
 }
 
@@ -137,9 +137,9 @@ CPU_INLINE void vector_wide(const struct vector_tables *t, int steps, const doub
     v->index[q] = p;
     v->kept[q] = vector_kept_wide(t->sorter, v->x[q]);
     v->mask |= (unsigned)_mm256_movemask_pd(v->kept[q]) << 4 * q;
-    const __m256i low_bytes = _mm256_setr_epi8(0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
-                                               -1, -1, -1, -1, 0, 8, -1, -1, -1, -1, -1, -1, -1, -1,
-                                               -1, -1, -1, -1);
+    const __m256i low_bytes =
+        _mm256_setr_epi8(0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 8,
+                         -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
     p = _mm256_shuffle_epi8(p, low_bytes);
     __m128i four = _mm_or_si128(_mm256_castsi256_si128(p), _mm256_extracti128_si256(p, 1));
     uint32_t word = (uint32_t)_mm_cvtsi128_si32(four);
@@ -159,7 +159,8 @@ CPU_INLINE struct vector vector_at(const struct vector_tables *t, enum element_t
     return v;
 }
 
-/* table[index] in vector q; the table is the sorter's levels or scales, words[2] its first eight. */
+/* table[index] in vector q; the table is the sorter's levels or scales, words[2] its first eight.
+ */
 CPU_INLINE __m256d vector_look_up(const __m256i *words, const double *table, enum element_type type,
                                   int steps, const struct vector *v, int q)
 {
@@ -181,14 +182,15 @@ CPU_INLINE __m256d vector_error(const struct vector_tables *t, enum element_type
 }
 
 /*
- * The last n < 16 elements of a block, padded with NaN, which has code 0 and gets no level: all bits set are a
- * NaN in every type.
+ * The last n < 16 elements of a block, padded with NaN, which has code 0 and gets no level: all
+ * bits set are a NaN in every type.
  */
 struct vector_tail {
     char bytes[CPU_GROUP * sizeof(double)];
 };
 
-CPU_INLINE void vector_pad(struct vector_tail *tail, enum element_type type, const void *x, int64_t n)
+CPU_INLINE void vector_pad(struct vector_tail *tail, enum element_type type, const void *x,
+                           int64_t n)
 {
     memset(tail->bytes, 0xff, sizeof tail->bytes);
     memcpy(tail->bytes, x, (size_t)n * element_size(type));

@@ -13,8 +13,8 @@ struct running {
 };
 
 /* Residuals of half h in fixed point, plus OPS_ROUNDER_BITS; adds the squared errors. */
-CPU_INLINE __m512i assign_half(const struct vector_tables *t, int steps, const struct vector *v, int h,
-                               struct running *run)
+CPU_INLINE __m512i assign_half(const struct vector_tables *t, int steps, const struct vector *v,
+                               int h, struct running *run)
 {
     __m512d error = vector_error(t, steps, v, h);
     __m512d scale = vector_look_up(t->scale, t->sorter->scale, steps, v->index[h]);
@@ -29,20 +29,44 @@ struct few {
     int64_t count[FEW];
 };
 
-CPU_INLINE void add_few(const struct vector_tables *t, enum element_type type, const void *x,
-                        int64_t i, __mmask16 valid, struct few *few, struct running *run)
+/* Adds sixteen elements but for the counts; gives their codes and which of them get a level. */
+CPU_INLINE __m128i add_few(const struct vector_tables *t, enum element_type type, const void *x,
+                           int64_t i, __mmask16 valid, struct few *few, struct running *run,
+                           __mmask16 *kept)
 {
     struct vector v = vector_at(t, type, 3, x, i, valid);
     __m512i low = assign_half(t, 3, &v, 0, run), high = assign_half(t, 3, &v, 1, run);
-    run->num_kept += __builtin_popcount(v.kept);
     for (int level = 0; level < FEW; level++) {
+        __m512i *sum = &few->residual[level];
         __mmask16 here = _mm_mask_cmpeq_epi8_mask(v.kept, v.code, _mm_set1_epi8((char)level));
-        few->residual[level] = _mm512_mask_add_epi64(few->residual[level], (__mmask8)here,
-                                                     few->residual[level], low);
-        few->residual[level] = _mm512_mask_add_epi64(few->residual[level], (__mmask8)(here >> 8),
-                                                     few->residual[level], high);
-        few->count[level] += __builtin_popcount(here);
+        *sum = _mm512_mask_add_epi64(*sum, (__mmask8)here, *sum, low);
+        *sum = _mm512_mask_add_epi64(*sum, (__mmask8)(here >> 8), *sum, high);
     }
+    *kept = v.kept;
+    return v.code;
+}
+
+/* Counts 64 codes: four times fewer steps than by sixteen. */
+CPU_INLINE void count_few(__m512i code, __mmask64 kept, struct few *few, struct running *run)
+{
+    for (int level = 0; level < FEW; level++) {
+        __mmask64 here = _mm512_mask_cmpeq_epi8_mask(kept, code, _mm512_set1_epi8((char)level));
+        few->count[level] += __builtin_popcountll(here);
+    }
+    run->num_kept += __builtin_popcountll(kept);
+}
+
+CPU_INLINE void add_64(const struct vector_tables *t, enum element_type type, const void *x,
+                       int64_t i, struct few *few, struct running *run)
+{
+    __mmask16 kept[4];
+    __m128i first = add_few(t, type, x, i, 0xffff, few, run, &kept[0]);
+    __m512i code = _mm512_castsi128_si512(first);
+    code = _mm512_inserti32x4(code, add_few(t, type, x, i + 16, 0xffff, few, run, &kept[1]), 1);
+    code = _mm512_inserti32x4(code, add_few(t, type, x, i + 32, 0xffff, few, run, &kept[2]), 2);
+    code = _mm512_inserti32x4(code, add_few(t, type, x, i + 48, 0xffff, few, run, &kept[3]), 3);
+    __mmask32 lower = _mm512_kunpackw(kept[1], kept[0]), upper = _mm512_kunpackw(kept[3], kept[2]);
+    count_few(code, _mm512_kunpackd(upper, lower), few, run);
 }
 
 CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, const void *x,
@@ -51,10 +75,13 @@ CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, 
     const struct vector_tables t = vector_tables_of(sorter);
     struct few few = {0};
     int64_t i = 0;
-    for (; i + CPU_GROUP <= n; i += CPU_GROUP)
-        add_few(&t, type, x, i, 0xffff, &few, run);
-    if (i < n)
-        add_few(&t, type, x, i, vector_valid(i, n), &few, run);
+    for (; i + 64 <= n; i += 64)
+        add_64(&t, type, x, i, &few, run);
+    for (; i < n; i += CPU_GROUP) {
+        __mmask16 kept;
+        __m128i code = add_few(&t, type, x, i, vector_valid(i, n), &few, run, &kept);
+        count_few(_mm512_zextsi128_si512(code), kept, &few, run);
+    }
     for (int level = 0; level < FEW; level++) {
         uint64_t residual = (uint64_t)_mm512_reduce_add_epi64(few.residual[level]);
         residual -= (uint64_t)few.count[level] * (uint64_t)OPS_ROUNDER_BITS; /* all modulo 2^64 */

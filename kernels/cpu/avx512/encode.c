@@ -4,7 +4,8 @@
 #include "blocks.h"
 #include "vector.h"
 
-/* A block's running sums: error lanes 0 to 7 and 8 to 15, the largest errors, elements with a level. */
+/* A block's running sums: error lanes 0 to 7 and 8 to 15, the largest errors, elements with a
+ * level. */
 struct running {
     __m512d lane[2], most[2];
     int64_t num_kept;
@@ -108,20 +109,21 @@ void encode_avx512(const struct sorter *sorter, enum element_type type, const vo
 }
 
 /* Whether elements i to i + 15 get a level. */
-CPU_INLINE uint64_t kept_vector(const struct vector_tables *t, enum element_type type, const void *x,
-                                int64_t i, __mmask16 valid)
+CPU_INLINE uint64_t kept_vector(const struct vector_tables *t, enum element_type type,
+                                const void *x, int64_t i, __mmask16 valid)
 {
     if (type != ELEMENT_F64)
         return vector_kept(t, vector_load(type, x, i, valid));
     const double *wide = (const double *)x + i;
     const __m512d nan = _mm512_set1_pd(NAN);
     __mmask8 low = vector_kept_wide(t, _mm512_mask_loadu_pd(nan, (__mmask8)valid, wide));
-    __mmask8 high = vector_kept_wide(t, _mm512_mask_loadu_pd(nan, (__mmask8)(valid >> 8), wide + 8));
+    __mmask8 high =
+        vector_kept_wide(t, _mm512_mask_loadu_pd(nan, (__mmask8)(valid >> 8), wide + 8));
     return (uint64_t)low | (uint64_t)high << 8;
 }
 
-CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type type, const void *x,
-                                  int64_t n)
+CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type type,
+                                  const void *x, int64_t n)
 {
     struct vector_tables t = {.sorter = sorter};
     uint64_t mask = 0;

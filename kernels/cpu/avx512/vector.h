@@ -8,8 +8,9 @@
 #include "cpu.h"
 
 /*
- * Sixteen elements at a time. `type` and `steps` are constants wherever these functions are inlined: 3
- * steps for up to 8 levels and 4 for up to 16, where cuts and levels stay in registers, and VECTOR_MANY for more.
+ * Sixteen elements at a time. `type` and `steps` are constants wherever these functions are
+ * inlined: 3 steps for up to 8 levels and 4 for up to 16, where cuts and levels stay in registers,
+ * and VECTOR_MANY for more.
  */
 #define VECTOR_MANY 8
 
@@ -23,7 +24,7 @@ struct vector {
 
 /* What stays in registers during a walk over a block. */
 struct vector_tables {
-    __m512 tree[5];     /* nodes of depth 0 to 4 */
+    __m512 tree[5]; /* nodes of depth 0 to 4 */
     __m512d tree_wide[4];
     __m512d level[2], scale[2];
     __m512 lo, hi, fill[2];
@@ -90,8 +91,8 @@ CPU_INLINE __m512i vector_code(const struct vector_tables *t, int steps, __m512 
 {
     const __m512i one = _mm512_set1_epi32(1);
     int depth = steps == VECTOR_MANY ? t->sorter->steps : steps;
-    __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_broadcastss_ps(_mm512_castps512_ps128(t->tree[0])),
-                                         _CMP_GT_OQ);
+    __mmask16 above = _mm512_cmp_ps_mask(
+        x, _mm512_broadcastss_ps(_mm512_castps512_ps128(t->tree[0])), _CMP_GT_OQ);
     __m512i p = _mm512_maskz_mov_epi32(above, one);
     for (int d = 1; d < (depth < 5 ? depth : 5); d++) {
         above = _mm512_cmp_ps_mask(x, _mm512_permutexvar_ps(p, t->tree[d]), _CMP_GT_OQ);
@@ -174,8 +175,7 @@ CPU_INLINE struct vector vector_wide(const struct vector_tables *t, int steps, c
         kept[h] = vector_kept_wide(t, v.x[h]);
     }
     v.kept = (__mmask16)(kept[0] | kept[1] << 8);
-    v.code =
-        _mm_unpacklo_epi64(_mm512_cvtepi64_epi8(v.index[0]), _mm512_cvtepi64_epi8(v.index[1]));
+    v.code = _mm_unpacklo_epi64(_mm512_cvtepi64_epi8(v.index[0]), _mm512_cvtepi64_epi8(v.index[1]));
     return v;
 }
 
@@ -200,7 +200,8 @@ CPU_INLINE __m512d vector_look_up(const __m512d *in_registers, const double *tab
 }
 
 /* x - level in half h; 0 for elements without a level. */
-CPU_INLINE __m512d vector_error(const struct vector_tables *t, int steps, const struct vector *v, int h)
+CPU_INLINE __m512d vector_error(const struct vector_tables *t, int steps, const struct vector *v,
+                                int h)
 {
     __m512d level = vector_look_up(t->level, t->sorter->level, steps, v->index[h]);
     return _mm512_maskz_sub_pd((__mmask8)(v->kept >> 8 * h), v->x[h], level);
