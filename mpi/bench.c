@@ -58,6 +58,7 @@ struct bench {
     double copy_seconds[REPEATS];
 };
 
+/* Seconds of a clock that never jumps. */
 static double now(void)
 {
     struct timespec t;
@@ -104,6 +105,7 @@ static bool parse_count(const char *text, int64_t most, int64_t *value)
     return number <= most;
 }
 
+/* The kernels' place; false for another word than cpu or cuda. */
 static bool parse_device(const char *text, bool *cuda)
 {
     *cuda = strcmp(text, "cuda") == 0;
@@ -128,6 +130,7 @@ static bool parse_value(struct settings *settings, const char *name, const char 
     return good;
 }
 
+/* Whether an option of that name exists, --json and --help aside. */
 static bool takes_value(const char *name)
 {
     static const char *const names[] = {"--n", "--bits", "--threads", "--device", "--dtype"};
@@ -144,6 +147,7 @@ static int default_threads(void)
     return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
+/* Reads the command line; QO_USAGE with one message for what is not understood. */
 static enum status parse(struct settings *settings, int argc, char **argv)
 {
     enum status status = QO_OK;
@@ -212,6 +216,7 @@ static const struct keep keep_all = {-INFINITY, INFINITY, 0, {0, 0}};
 
 /* --- what is timed --- */
 
+/* What all else is measured against: memcpy of the vector, a part a thread. */
 static enum status run_copy(struct bench *bench)
 {
     int64_t bytes = bench->settings.n * (int64_t)element_size(bench->settings.type);
@@ -225,6 +230,7 @@ static enum status run_copy(struct bench *bench)
     return QO_OK;
 }
 
+/* A walk that fills the histogram's cells. */
 static enum status run_measure(struct bench *bench, struct engine *engine)
 {
     struct tile tile = whole_tile(bench);
@@ -240,6 +246,7 @@ struct looker {
     struct engine *engine;
 };
 
+/* The smallest and the largest element, as the walk has found them. */
 static double smallest(const struct bench *bench)
 {
     enum element_type type = bench->settings.type;
@@ -259,6 +266,7 @@ static double mean_of(const struct level_table *table, const struct assign_total
     return table->level[i] + sum / (double)totals->count[i] / table->scale[i];
 }
 
+/* One Lloyd step for the solver. */
 static enum status look(void *context, const double *level, int k, struct level_sums *sums)
 {
     struct looker *looker = context;
@@ -313,6 +321,7 @@ done:
     return status;
 }
 
+/* Codes, packed, and errors. */
 static enum status run_encode(struct bench *bench, struct engine *engine)
 {
     struct tile tile = whole_tile(bench);
@@ -320,6 +329,7 @@ static enum status run_encode(struct bench *bench, struct engine *engine)
     return engine->kernels->encode(engine, &tile, &bench->table, bench->codes, &totals);
 }
 
+/* One Lloyd step alone. */
 static enum status run_assign(struct bench *bench, struct engine *engine)
 {
     struct tile tile = whole_tile(bench);
@@ -327,6 +337,7 @@ static enum status run_assign(struct bench *bench, struct engine *engine)
     return engine->kernels->assign(engine, &tile, &bench->table, &totals);
 }
 
+/* The vector again from its codes, over the copy. */
 static enum status run_decode(struct bench *bench, struct engine *engine)
 {
     return engine->kernels->decode(engine, bench->codes, bench->settings.n, &bench->table,
@@ -367,6 +378,7 @@ done:
 
 /* --- set-up --- */
 
+/* Opens every level that the machine has, slowest first, or the device. */
 static enum status open_engines(struct bench *bench)
 {
     enum status status = QO_OK;
@@ -383,6 +395,7 @@ done:
     return status;
 }
 
+/* Everything a repeat needs, touched once so that no repeat pays for its pages. */
 static enum status bench_open(struct bench *bench)
 {
     enum status status;
@@ -457,6 +470,7 @@ static const struct variant *best_of(const struct bench *bench, enum row row)
     return best;
 }
 
+/* One row of one level; a star where it is the fastest. */
 static void print_line(const struct bench *bench, const struct variant *variant, enum row row,
                        bool best)
 {
@@ -483,6 +497,7 @@ static void print_table(const struct bench *bench)
     }
 }
 
+/* The fastest level's row; NULL without memory. */
 static json_t *json_row(const struct bench *bench, enum row row)
 {
     const struct variant *variant = best_of(bench, row);
@@ -493,6 +508,7 @@ static json_t *json_row(const struct bench *bench, enum row row)
                      median(variant->seconds[row], bench->copy_seconds));
 }
 
+/* The layout is a contract with scripts: names and order stay. */
 static enum status print_json(const struct bench *bench)
 {
     enum status status = QO_OK;

@@ -67,6 +67,7 @@ static void merge_error(struct exact_sum *sum, struct exact_sum *part)
     exact_sum_carry(sum);
 }
 
+/* Adds a thread's totals to the caller's: integers, in any order. */
 static void merge_assign(struct assign_totals *totals, struct assign_totals *part, int k)
 {
     totals->num_outliers += part->num_outliers;
@@ -146,6 +147,7 @@ static uint64_t outlier_mask(const struct search *search, int64_t begin, int64_t
     return ~kept & (UINT64_MAX >> (64 - n));
 }
 
+/* Outliers among elements begin to end - 1. */
 static int64_t count_outliers(const struct search *search, int64_t begin, int64_t end)
 {
     int64_t count = 0;

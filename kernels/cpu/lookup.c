@@ -84,6 +84,8 @@ static void fill(struct lookup *lookup)
     }
 }
 
+/* Whether the tables stand for this map: compared in full, as an address may have been used again.
+ */
 static bool serves(const struct lookup *lookup, const struct cell_map *map)
 {
     if (!lookup->slot || lookup->type != map->type || lookup->num_cells != map->num_cells)

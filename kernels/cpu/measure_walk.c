@@ -15,6 +15,7 @@
 /* Patterns of a 16-bit type. */
 #define PATTERNS 65536
 
+/* Bytes of a thread's table. */
 static int64_t table_size(enum element_type type, int64_t num_cells)
 {
     switch (type) {
@@ -81,7 +82,8 @@ static int64_t merge_cells(const struct engine_state *state, int threads,
 {
     int64_t num_nonfinite = 0, num_measured = 0;
     uint64_t mantissa = cell_map_binade(map->type) - 1;
-#pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : num_nonfinite, num_measured)
+#pragma omp parallel for schedule(static) num_threads(threads) \
+    reduction(+ : num_nonfinite, num_measured)
     for (int64_t i = 0; i < map->num_cells; i++) {
         bool finite = element_is_finite(map->type, element_unkey(map->type, map->low[i]));
         for (int t = 0; t < threads; t++) {
@@ -119,6 +121,7 @@ static int64_t merge_pattern(uint64_t bits, uint64_t count, const struct sorter 
     return 0;
 }
 
+/* Merges the tables of 16-bit types, all patterns in order; returns as merge_cells does. */
 static int64_t merge_patterns(const struct engine_state *state, int threads,
                               const struct cell_map *map, struct measure_totals *totals)
 {

@@ -3,13 +3,19 @@
 #include "sums.h"
 #include "vector.h"
 
-/* Levels whose sums stay in registers. */
+/*
+ * Up to FEW levels: each has a register of residual sums, and every vector is added to each of them
+ * under the mask of its elements with that level; that costs no trip through memory. Beyond, the
+ * masked additions would be more than the walk itself, and a table in the first-level cache is
+ * cheaper (sums.h).
+ */
 #define FEW 8
 
 /* A block's running sums: error lanes 0 to 7 and 8 to 15, elements with a level. */
 struct running {
     __m512d lane[2];
     int64_t num_kept;
+    struct assign_sums *sums; /* where counts and residuals go */
 };
 
 /* Residuals of half h in fixed point, plus OPS_ROUNDER_BITS; adds the squared errors. */
@@ -70,7 +76,7 @@ CPU_INLINE void add_64(const struct vector_tables *t, enum element_type type, co
 }
 
 CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, const void *x,
-                           int64_t n, struct running *run, struct assign_sums *sums)
+                           int64_t n, struct running *run)
 {
     const struct vector_tables t = vector_tables_of(sorter);
     struct few few = {0};
@@ -85,53 +91,54 @@ CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, 
     for (int level = 0; level < FEW; level++) {
         uint64_t residual = (uint64_t)_mm512_reduce_add_epi64(few.residual[level]);
         residual -= (uint64_t)few.count[level] * (uint64_t)OPS_ROUNDER_BITS; /* all modulo 2^64 */
-        sums->residual[level] = residual;
-        sums->count[level] = few.count[level];
+        run->sums->residual[level] = residual;
+        run->sums->count[level] = few.count[level];
     }
 }
 
+/* Leaves codes and residuals of elements i to i + 15 of the block in the chunk. */
 CPU_INLINE void add_many(const struct vector_tables *t, enum element_type type, int steps,
-                         const void *x, int64_t i, __mmask16 valid, uint8_t *code,
-                         uint64_t *residual, struct running *run, struct assign_sums *sums)
+                         const void *x, int64_t i, __mmask16 valid, struct sums_chunk *chunk,
+                         struct running *run)
 {
     struct vector v = vector_at(t, type, steps, x, i, valid);
     const __m512i rounder = _mm512_set1_epi64(OPS_ROUNDER_BITS);
+    int64_t at = i % CPU_CHUNK;
     for (int h = 0; h < 2; h++) {
         __m512i fixed = assign_half(t, steps, &v, h, run);
-        _mm512_storeu_si512(residual + 8 * h, _mm512_sub_epi64(fixed, rounder));
+        _mm512_storeu_si512(chunk->residual + at + 8 * h, _mm512_sub_epi64(fixed, rounder));
     }
-    _mm_storeu_si128((__m128i *)code, v.code);
+    _mm_storeu_si128((__m128i *)(chunk->code + at), v.code);
     run->num_kept += __builtin_popcount(v.kept);
     if (v.kept != 0xffff)
-        sums_take_back(sums, code, v.kept);
+        sums_take_back(run->sums, chunk->code + at, v.kept);
 }
 
 CPU_INLINE void assign_many(const struct sorter *sorter, enum element_type type, int steps,
-                            const void *x, int64_t n, struct running *run, struct assign_sums *sums)
+                            const void *x, int64_t n, struct running *run)
 {
     const struct vector_tables t = vector_tables_of(sorter);
     struct sums_tables tables = {0};
     struct sums_chunk chunk;
     for (int64_t begin = 0; begin < n; begin += CPU_CHUNK) {
-        int64_t end = n - begin < CPU_CHUNK ? n : begin + CPU_CHUNK, at = 0;
-        for (; begin + at < end; at += CPU_GROUP)
-            add_many(&t, type, steps, x, begin + at, vector_valid(begin + at, end), chunk.code + at,
-                     chunk.residual + at, run, sums);
-        sums_add(&tables, &chunk, at);
+        int64_t end = n - begin < CPU_CHUNK ? n : begin + CPU_CHUNK, i = begin;
+        for (; i < end; i += CPU_GROUP)
+            add_many(&t, type, steps, x, i, vector_valid(i, end), &chunk, run);
+        sums_add(&tables, &chunk, i - begin);
     }
-    sums_finish(&tables, sums);
+    sums_finish(&tables, run->sums);
 }
 
 CPU_INLINE void assign_type(const struct sorter *sorter, enum element_type type, const void *x,
                             int64_t n, struct assign_sums *sums)
 {
-    struct running run = {0};
+    struct running run = {.sums = sums};
     if (sorter->steps == 3)
-        assign_few(sorter, type, x, n, &run, sums);
+        assign_few(sorter, type, x, n, &run);
     else if (sorter->steps == 4)
-        assign_many(sorter, type, 4, x, n, &run, sums);
+        assign_many(sorter, type, 4, x, n, &run);
     else
-        assign_many(sorter, type, VECTOR_MANY, x, n, &run, sums);
+        assign_many(sorter, type, VECTOR_MANY, x, n, &run);
     sums->num_outliers = n - run.num_kept;
     _mm512_storeu_pd(sums->lane, run.lane[0]);
     _mm512_storeu_pd(sums->lane + 8, run.lane[1]);
