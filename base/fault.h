@@ -11,7 +11,7 @@
  * file.
  */
 
-/* Local. Reads the environment once the rank is known. */
+/* Local. Reads the environment, once the rank is known; without a plan there no call fails. */
 void fault_setup(int rank);
 
 /* Local. True if the call about to be made is the one to fail. Thread-safe. */

@@ -29,8 +29,8 @@ static enum status allocate(const char *what, int64_t count, size_t size, size_t
     if (!block)
         return status_raise(
             QO_NO_MEMORY,
-            "%s: no memory for %.1f MiB; use more ranks or nodes, or ask for more memory", what,
-            (double)bytes / (1 << 20));
+            "%s: no memory for %zu bytes; use more ranks or nodes, or ask for more memory", what,
+            bytes);
     memcpy(out, &block, sizeof block);
     return QO_OK;
 }

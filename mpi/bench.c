@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "kernels.h"
 #include "memory.h"
 #include "solver.h"
@@ -57,14 +57,6 @@ struct bench {
     struct level_table table;
     double copy_seconds[REPEATS];
 };
-
-/* Seconds of a clock that never jumps. */
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- command line --- */
 
@@ -353,17 +345,17 @@ static enum status (*const run_row[NUM_ROWS])(struct bench *, struct engine *) =
 static enum status run_repeat(struct bench *bench, int repeat)
 {
     enum status status;
-    double start = now();
+    double start = clock_seconds();
     QO_TRY(run_copy(bench));
-    bench->copy_seconds[repeat] = now() - start;
+    bench->copy_seconds[repeat] = clock_seconds() - start;
     for (int row = 0; row < ROW_JOB; row++) {
         for (int v = 0; v < bench->num_variants; v++) {
             struct variant *variant = &bench->variant[v];
             if (row == ROW_SOLVE && v != bench->fastest)
                 continue;
-            start = now();
+            start = clock_seconds();
             QO_TRY(run_row[row](bench, &variant->engine));
-            variant->seconds[row][repeat] = now() - start;
+            variant->seconds[row][repeat] = clock_seconds() - start;
             variant->has[row] = true;
         }
     }

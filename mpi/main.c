@@ -29,6 +29,15 @@ static enum status act(const struct options *options, const struct comm *comm, s
     }
 }
 
+/* Collective. Whether what was printed has arrived: a lost table is not a good end. */
+static enum status check_printed(const struct comm *comm)
+{
+    enum status status = QO_OK;
+    if (comm->rank == 0 && (fflush(stdout) != 0 || ferror(stdout)))
+        status = status_raise(QO_IO, "standard output: could not be written; files are complete");
+    return comm_agree(comm, status);
+}
+
 int main(int argc, char **argv)
 {
     struct timer timer;
@@ -49,6 +58,8 @@ int main(int argc, char **argv)
                                   : options.verbose ? LOG_VERBOSE
                                                     : LOG_NORMAL);
         status = act(&options, &comm, &timer, argc, argv);
+        if (status == QO_OK)
+            status = check_printed(&comm);
     }
     if (status != QO_OK) {
         log_error("%s", status_text());

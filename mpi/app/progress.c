@@ -2,20 +2,13 @@
 #include "progress.h"
 
 #include <stdarg.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
 
 #define SECONDS_BETWEEN_REDRAWS 0.2
 #define SECONDS_BETWEEN_LINES   30.0
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 void progress_init(struct progress *progress, const struct options *options)
 {
@@ -23,13 +16,13 @@ void progress_init(struct progress *progress, const struct options *options)
     *progress = (struct progress){
         .redraw = options->progress == WHEN_ALWAYS || (options->progress == WHEN_AUTO && terminal),
         .silent = options->progress == WHEN_NEVER || options->quiet,
-        .shown = now(),
+        .shown = clock_seconds(),
     };
 }
 
 void progress_show(struct progress *progress, const char *format, ...)
 {
-    double time = now();
+    double time = clock_seconds();
     double pause = progress->redraw ? SECONDS_BETWEEN_REDRAWS : SECONDS_BETWEEN_LINES;
     if (progress->silent || time - progress->shown < pause)
         return;

@@ -27,18 +27,27 @@ static int largest_bits(const struct options *options)
     return bits;
 }
 
-/* Notes a vector that holds non-finite elements: one message will name them all. */
+/* Notes a vector that holds non-finite elements: one message will name them all, or as many as fit
+ * and the number of the others, which the log names too. */
 static void note_bad(struct job *job, const struct vector_info *info, const struct measurement *m)
 {
-    size_t used = strlen(job->bad), room = sizeof job->bad - used;
     long long count = (long long)m->num_nonfinite, first = (long long)m->first_nonfinite;
-    if (job->num_bad++ == 0)
+    size_t used = strlen(job->bad), room = sizeof job->bad - used;
+    char text[512];
+    if (job->num_bad++ == 0) {
         snprintf(job->bad, room,
                  "%s[%lld]: %lld of %lld elements %s NaN or infinite, the first at index %lld",
                  info->origin, first, count, (long long)info->n, count == 1 ? "is" : "are", first);
-    else if (room > strlen(info->name) + 64)
-        snprintf(job->bad + used, room, ", and %lld in %s from index %lld", count, info->name,
-                 first);
+        return;
+    }
+    log_detail("%s: %lld elements are NaN or infinite, the first at index %lld", info->origin,
+               count, first);
+    int length =
+        snprintf(text, sizeof text, ", and %lld in %s from index %lld", count, info->name, first);
+    if (job->num_unnamed == 0 && (size_t)length < sizeof text && (size_t)length < room)
+        memcpy(job->bad + used, text, (size_t)length + 1);
+    else
+        job->num_unnamed++;
 }
 
 /* Collective. Reads and measures; false in *go_on if the vector is not to be quantized. */
@@ -118,7 +127,7 @@ static enum status solve(struct trip *trip, const struct problem *posed, const s
 {
     struct problem problem = *posed;
     struct step_context step = {&trip->walk, *keep, problem.min, problem.max, problem.bits};
-    problem.look = (struct look){step_assign, &step};
+    problem.look = (struct look){.assign = step_assign, .agree = step_agree, .context = &step};
     const char *name = problem.kind == LEVELS_EVEN ? "uniform" : trip->job->options->solver;
     const struct solver *solver = solver_find(name, &problem);
     if (!solver)
@@ -128,8 +137,7 @@ static enum status solve(struct trip *trip, const struct problem *posed, const s
     return comm_agree(trip->job->comm, solver->solve(&problem, &result->solution));
 }
 
-/* Collective. Encodes the shard and fills the figures of merit (over all n elements, an outlier's
- * error being zero); needs the bytes stored, hence the type. */
+/* Local. The figures of merit, over all n elements: an outlier's error is zero. */
 static void fill_figures(const struct trip *trip, const struct encoding *encoding,
                          struct result *result)
 {
@@ -254,6 +262,8 @@ enum status quantize_vector(struct job *job, int index, struct report_vector *ou
         }
     }
 done:
+    if (job->comm->rank != 0) /* only rank 0 reports */
+        report_vector_clear(out);
     memory_free(trip.codes);
     measurement_clear(&trip.measurement);
     walk_close(&trip.walk);

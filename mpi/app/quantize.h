@@ -16,8 +16,9 @@ struct job {
     struct source *source;
     struct result_file *file; /* NULL with --output none */
     struct progress progress;
-    int num_bad;    /* vectors whose non-finite elements stop the run */
-    char bad[4096]; /* their names and counts, for the one message */
+    int num_unnamed; /* of them, those that `bad` has no room for */
+    int num_bad;     /* vectors whose non-finite elements stop the run */
+    char bad[4096];  /* their names and counts, for the one message */
 };
 
 /*

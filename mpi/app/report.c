@@ -85,13 +85,19 @@ done:
     return QO_OK;
 }
 
+void report_vector_clear(struct report_vector *vector)
+{
+    for (int r = 0; r < vector->num_results; r++)
+        solution_clear(&vector->results[r].solution);
+    memory_free(vector->results);
+    vector->results = NULL;
+    vector->num_results = 0;
+}
+
 void report_clear(struct report *report)
 {
-    for (int i = 0; report->vectors && i < report->num_vectors; i++) {
-        for (int r = 0; r < report->vectors[i].num_results; r++)
-            solution_clear(&report->vectors[i].results[r].solution);
-        memory_free(report->vectors[i].results);
-    }
+    for (int i = 0; report->vectors && i < report->num_vectors; i++)
+        report_vector_clear(&report->vectors[i]);
     memory_free(report->vectors);
     memory_free(report->yaml);
     memory_free(report->command_line);
@@ -119,6 +125,17 @@ int64_t report_output_bytes(const struct report *report)
     return bytes;
 }
 
+/* Rank 0 keeps every result until the reports are written: the struct, and as JSON (measured) a
+ * few hundred bytes a figure, and as many a step of its history. */
+static int64_t result_bytes(const struct report *report)
+{
+    const struct options *options = report->options;
+    int64_t steps = options->max_iterations < 100 ? options->max_iterations : 100, results = 0;
+    for (int b = 1; b <= 8; b++)
+        results += count_results(options, b);
+    return report->num_vectors * results * ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
+}
+
 int64_t report_memory_bytes(const struct report *report)
 {
     int64_t most = 0;
@@ -132,5 +149,7 @@ int64_t report_memory_bytes(const struct report *report)
         if (bytes > most)
             most = bytes;
     }
-    return most + OVERHEAD_BYTES;
+    /* What a few results take is within the overhead. */
+    int64_t results = result_bytes(report);
+    return most + OVERHEAD_BYTES + (results > OVERHEAD_BYTES / 16 ? results : 0);
 }

@@ -46,8 +46,9 @@ QO_MUST_USE enum status report_init(struct report *report, const struct options 
                                     const struct comm *comm, const struct engine *engine,
                                     const struct source *source, int argc, char **argv);
 
-/* Local. Frees; a zeroed or cleared report may be cleared again. */
+/* Local. Frees; a zeroed or cleared report, or vector of it, may be cleared again. */
 void report_clear(struct report *report);
+void report_vector_clear(struct report_vector *vector);
 
 /* Local. "quantopt_mpi 0.1.0", and below it compiler, MPI, HDF5 and SIMD level, a line each. */
 void report_version(FILE *out);

@@ -25,7 +25,7 @@ void report_version(FILE *out)
     fprintf(out, "compiler  %s\n", QO_COMPILER);
     fprintf(out, "MPI       %s\n", comm_library());
     fprintf(out, "HDF5      %s\n", result_file_library());
-    fprintf(out, "SIMD      %s\n", simd_level());
+    fprintf(out, "SIMD      up to %s\n", simd_level());
     fprintf(out, "CUDA      %s\n", engine_supports(BACKEND_CUDA) ? "yes" : "not in this build");
 }
 
@@ -81,6 +81,8 @@ void report_start(const struct report *report)
              comm->num_nodes == 1 ? "" : "s", text);
     log_info("threads   %d per rank, kernels %s", report->engine->threads,
              report->engine->kernels->name);
+    if (!comm->is_threaded && report->engine->threads > 1)
+        log_warn("this MPI library does not allow for threads; use --threads 1 if runs fail");
     if (report->options->device == DEVICE_AUTO)
         log_info("device    cpu (CUDA is not in this build)");
     log_info("input     %s: %d vector%s, %lld elements", report->input, report->num_vectors,

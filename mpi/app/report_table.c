@@ -7,19 +7,20 @@
 
 #define MIB 1048576.0
 
-/* "inf" and "nan" as they are, a decibel figure with two decimals else. */
-static void format_db(double db, char text[16])
+/* A decibel figure with two decimals; "exact" only where no element has an error, since squares of
+ * tiny errors underflow and those of huge ones overflow. */
+static void format_db(const struct result *result, char text[16])
 {
-    if (isfinite(db))
-        snprintf(text, 16, "%.2f", db);
+    if (isfinite(result->sqnr_db))
+        snprintf(text, 16, "%.2f", result->sqnr_db);
     else
-        snprintf(text, 16, "%s", isnan(db) ? "-" : "exact");
+        snprintf(text, 16, "%s", result->max_abs_error == 0 ? "exact" : "-");
 }
 
 static void print_result(const char *name, int width, const struct result *result)
 {
     char db[16];
-    format_db(result->sqnr_db, db);
+    format_db(result, db);
     printf("%-*s  %-11s %4d  %13.7e %13.7e %8s %13.7e %11lld %9.4f %9.4f\n", width, name,
            result->approach, result->num_bits, result->l2_norm, result->rmse, db,
            result->max_abs_error, (long long)result->outlier_count, result->bits_per_value,

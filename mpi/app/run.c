@@ -64,11 +64,15 @@ done:
 static enum status quantize_all(struct job *job, struct report *report)
 {
     enum status status = QO_OK;
+    char more[64] = "";
     for (int i = 0; i < report->num_vectors; i++)
         QO_TRY(quantize_vector(job, i, &report->vectors[i]));
     progress_end(&job->progress);
+    if (job->num_unnamed > 0)
+        snprintf(more, sizeof more, ", and %d more vectors", job->num_unnamed);
     QO_CHECK(job->num_bad == 0, QO_DATA,
-             "%s; clean the data, or keep such elements exactly with --nonfinite keep", job->bad);
+             "%s%s; clean the data, or keep such elements exactly with --nonfinite keep", job->bad,
+             more);
 done:
     return status;
 }
@@ -120,6 +124,37 @@ static struct source_request request_of(const struct options *options)
     return request;
 }
 
+/*
+ * Collective. Whether all ranks read the same --config: a file system may show nodes different
+ * versions of it, and ranks with different plans would wait for each other for ever.
+ */
+static enum status check_same_plan(const struct options *options, const struct comm *comm)
+{
+    enum status status;
+    char *mine = NULL, *first = NULL;
+    int64_t size = 0;
+    if (!options->config)
+        return QO_OK;
+    QO_TRY(comm_agree(comm, options_to_yaml(options, &mine)));
+    if (comm->rank == 0)
+        size = (int64_t)strlen(mine) + 1;
+    comm_broadcast(comm, &size, sizeof size);
+    QO_TRY(comm_agree(comm, memory_alloc("options of rank 0", size, 1, &first)));
+    if (comm->rank == 0)
+        memcpy(first, mine, (size_t)size);
+    comm_broadcast(comm, first, size);
+    if (strcmp(first, mine) != 0)
+        status = status_raise(QO_CONFIG,
+                              "%s: rank %d reads another file than rank 0; wait until "
+                              "all nodes see the same",
+                              options->config, comm->rank);
+    status = comm_agree(comm, status);
+done:
+    memory_free(mine);
+    memory_free(first);
+    return status;
+}
+
 enum status run_quantize(const struct options *options, const struct comm *comm,
                          struct timer *timer, int argc, char **argv)
 {
@@ -129,6 +164,7 @@ enum status run_quantize(const struct options *options, const struct comm *comm,
     struct report report = {0};
     struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &engine};
     struct source_request request = request_of(options);
+    QO_TRY(check_same_plan(options, comm));
     QO_TRY(open_engine(options, comm, &engine));
     QO_TRY(source_open(comm, &request, &source));
     job.source = source;

@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "timer.h"
 
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "clock.h"
 
 const char *phase_name(enum phase phase)
 {
@@ -20,12 +13,12 @@ const char *phase_name(enum phase phase)
 void timer_start(struct timer *timer)
 {
     *timer = (struct timer){.phase = PHASE_STARTUP};
-    timer->begun = timer->switched = now();
+    timer->begun = timer->switched = clock_seconds();
 }
 
 double timer_switch(struct timer *timer, enum phase phase)
 {
-    double time = now(), seconds = time - timer->switched;
+    double time = clock_seconds(), seconds = time - timer->switched;
     timer->seconds[timer->phase] += seconds;
     timer->phase = phase;
     timer->switched = time;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "comm_mpi.h"
 
+#include <assert.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ void comm_open(struct comm *comm, int *argc, char ***argv)
     MPI_Initialized(&started);
     if (!started)
         MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
+    MPI_Query_thread(&provided);
     MPI_Comm_rank(comm_mpi(comm), &comm->rank);
     MPI_Comm_size(comm_mpi(comm), &comm->size);
 
@@ -21,6 +23,7 @@ void comm_open(struct comm *comm, int *argc, char ***argv)
     MPI_Comm_rank(node, &comm->node_rank);
     MPI_Comm_size(node, &comm->node_size);
     MPI_Comm_free(&node);
+    comm->is_threaded = provided >= MPI_THREAD_FUNNELED;
     int first = comm->node_rank == 0;
     MPI_Allreduce(&first, &comm->num_nodes, 1, MPI_INT, MPI_SUM, comm_mpi(comm));
 }
@@ -67,8 +70,9 @@ void comm_wait_all(const struct comm *comm)
 
 void comm_gather_text(const struct comm *comm, const char *text, int n, char *all)
 {
-    char mine[1024] = "";
-    strncpy(mine, text, (size_t)(n < (int)sizeof mine ? n : (int)sizeof mine) - 1);
+    char mine[COMM_MAX_TEXT] = "";
+    assert(n <= COMM_MAX_TEXT);
+    strncpy(mine, text, (size_t)n - 1);
     MPI_Gather(mine, n, MPI_CHAR, all, n, MPI_CHAR, 0, comm_mpi(comm));
 }
 

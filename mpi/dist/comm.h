@@ -16,7 +16,11 @@ struct comm {
     int rank, size;
     int node_rank, node_size; /* among the ranks that share this rank's memory */
     int num_nodes;
+    bool is_threaded; /* the rank may have threads beside the one that calls MPI */
 };
+
+/* Longest text that comm_gather_text takes, with its zero. */
+#define COMM_MAX_TEXT 1024
 
 /* Collective. Starts MPI (if nobody has) and fills comm. Ends the program where MPI does. */
 void comm_open(struct comm *comm, int *argc, char ***argv);
@@ -41,7 +45,8 @@ void comm_wait_all(const struct comm *comm);
 
 /*
  * Collective. Gathers a text of at most n - 1 bytes from each rank: rank 0 gets all[size * n], each
- * text zero-terminated at a multiple of n; elsewhere `all` may be NULL.
+ * text zero-terminated at a multiple of n, which is at most COMM_MAX_TEXT; elsewhere `all` may be
+ * NULL.
  */
 void comm_gather_text(const struct comm *comm, const char *text, int n, char *all);
 

@@ -80,7 +80,9 @@ static enum status digest_codes(const struct check *check, uint64_t *digest)
     int64_t step = BUFFER_SIZE / block * block, end = (shard.end * bits + 7) / 8;
     hid_t dataset = H5I_INVALID_HID;
     QO_TRY(open_dataset(check, "codes", H5T_STD_U8LE, (written->n * bits + 7) / 8, &dataset));
-    for (int64_t first = shard.begin / 8 * bits; first < end; first += step) {
+    /* An empty shard begins at n, which may lie inside a byte: rounded up, as its end is. */
+    int64_t begin = (shard.begin * bits + 7) / 8;
+    for (int64_t first = begin; first < end; first += step) {
         int64_t n = end - first < step ? end - first : step;
         QO_TRY(read_part(check, dataset, H5T_NATIVE_UINT8, first, n, check->buffer));
         *digest += result_digest_codes(check->buffer, first, n, block);

@@ -2,20 +2,13 @@
 #include "encode.h"
 
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "memory.h"
 #include "reduce.h"
 
 /* Outliers on their way to the file, at a time: 4 MiB of indices and float64 values. */
 #define OUTLIERS_AT_A_TIME (1 << 18)
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Bits of a double >= 0: they compare as integers do. */
 static int64_t bits_of(double x)
@@ -36,12 +29,12 @@ enum status encode_vector(const struct walk *walk, const struct level_table *tab
                           struct encoding *encoding)
 {
     struct encode_totals totals = {0};
-    double start = now();
+    double start = clock_seconds();
     enum status status =
         walk->engine->kernels->encode(walk->engine, &walk->tile, table, codes, &totals);
+    double seconds = clock_seconds() - start; /* before anybody waits for another */
     if ((status = comm_agree(walk->comm, status)) != QO_OK)
         return status;
-    double seconds = now() - start;
 
     int64_t bytes = (walk->tile.n * table->bits + 7) / 8;
     struct {

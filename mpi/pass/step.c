@@ -62,3 +62,9 @@ enum status step_assign(void *context, const double *level, int k, struct level_
     sums->error = exact_sum_round(&error);
     return QO_OK;
 }
+
+enum status step_agree(void *context, enum status status)
+{
+    const struct step_context *step = context;
+    return comm_agree(step->walk->comm, status);
+}

@@ -21,4 +21,7 @@ struct step_context {
 QO_MUST_USE enum status step_assign(void *context, const double *level, int k,
                                     struct level_sums *sums);
 
+/* Collective. comm_agree, as struct look asks for it. */
+QO_MUST_USE enum status step_agree(void *context, enum status status);
+
 #endif

@@ -38,6 +38,12 @@ static bool lloyd_applicable(const struct problem *problem)
 }
 
 /* Collective. Looks at the data for the state's levels. */
+/* A rank whose memory ran out must not leave the others alone in their next look. */
+static enum status agree(const struct problem *problem, enum status status)
+{
+    return problem->look.agree ? problem->look.agree(problem->look.context, status) : status;
+}
+
 static enum status state_look(struct state *state, const struct problem *problem)
 {
     return problem->look.assign(problem->look.context, state->level, state->k, &state->sums);
@@ -71,20 +77,28 @@ static double half_move(const struct state *a, const struct state *b, double hal
     return largest;
 }
 
-/* Adds the state to the history; the room doubles when it is full. */
-static enum status lloyd_record(struct lloyd *lloyd, struct solution *solution)
+/* Doubles the room for steps: at the same step on every rank, so all can agree on it. */
+static enum status grow_history(struct lloyd *lloyd, struct solution *solution)
 {
-    enum status status = QO_OK;
     struct step *steps = NULL;
-    if (solution->num_steps == lloyd->capacity) {
-        int64_t capacity = lloyd->capacity ? 2 * lloyd->capacity : 64;
-        QO_TRY(memory_alloc("steps", capacity, sizeof *steps, &steps));
+    int64_t capacity = lloyd->capacity ? 2 * lloyd->capacity : 64;
+    enum status status = memory_alloc("steps", capacity, sizeof *steps, &steps);
+    if (status == QO_OK) {
         if (solution->steps)
             memcpy(steps, solution->steps, (size_t)solution->num_steps * sizeof *steps);
         memory_free(solution->steps);
         solution->steps = steps;
         lloyd->capacity = capacity;
     }
+    return agree(lloyd->problem, status);
+}
+
+/* Adds the state to the history. */
+static enum status lloyd_record(struct lloyd *lloyd, struct solution *solution)
+{
+    enum status status = QO_OK;
+    if (solution->num_steps == lloyd->capacity)
+        QO_TRY(grow_history(lloyd, solution));
     double mse = lloyd->now->sums.error / (double)lloyd->problem->num_elements;
     solution->steps[solution->num_steps] =
         (struct step){.iteration = solution->num_steps, .mse = mse};
@@ -137,21 +151,42 @@ done:
     return status;
 }
 
+/* What can fail on one rank alone: states, points and start levels. */
+static enum status lloyd_prepare(struct lloyd *lloyd, struct state **states)
+{
+    enum status status;
+    const struct problem *problem = lloyd->problem;
+    QO_TRY(memory_alloc("states", 2, sizeof **states, states));
+    lloyd->now = &(*states)[0];
+    lloyd->next = &(*states)[1];
+    QO_TRY(points_init(&lloyd->points, problem));
+    QO_TRY(start_levels(problem, &lloyd->points, lloyd->now->level, &lloyd->now->k));
+done:
+    return agree(problem, status);
+}
+
+/* Whether the bounds leave no element: the cells cannot tell where a bound cuts one. */
+static bool is_empty(const struct state *state)
+{
+    int64_t count = 0;
+    for (int i = 0; i < state->k; i++)
+        count += state->sums.count[i];
+    return count == 0;
+}
+
 /* Starts and steps; the levels of the last state have the lowest error of all. */
 static enum status lloyd_run(struct lloyd *lloyd, struct solution *solution)
 {
     enum status status;
     const struct problem *problem = lloyd->problem;
     struct state *states = NULL;
-    bool done = false;
-    QO_TRY(memory_alloc("states", 2, sizeof *states, &states));
-    lloyd->now = &states[0];
-    lloyd->next = &states[1];
-    QO_TRY(points_init(&lloyd->points, problem));
-    QO_TRY(start_levels(problem, &lloyd->points, lloyd->now->level, &lloyd->now->k));
+    QO_TRY(lloyd_prepare(lloyd, &states));
     QO_TRY(state_look(lloyd->now, problem));
     QO_TRY(lloyd_record(lloyd, solution));
-    solution->converged = lloyd->now->sums.error == 0;
+    bool done = is_empty(lloyd->now);
+    if (done) /* all are outliers: the level that stands for none */
+        *lloyd->now = (struct state){.k = 1};
+    solution->converged = done || lloyd->now->sums.error == 0;
     while (!done && solution->iterations < problem->max_iterations)
         QO_TRY(lloyd_step(lloyd, solution, &done));
     solution->k = lloyd->now->k;

@@ -26,6 +26,9 @@ struct look {
      * all the same sums. */
     enum status (*assign)(void *context, const double *level, int k, struct level_sums *sums);
     void *context;
+    /* Collective. All ranks bring a status and leave with the first failure: called wherever a rank
+     * may fail alone between two looks. NULL where there is one rank. */
+    enum status (*agree)(void *context, enum status status);
 };
 
 enum levels_kind { LEVELS_EVEN, LEVELS_FREE };
@@ -43,8 +46,7 @@ struct problem {
     const struct histogram *histogram;
     double lo, hi;
     double min, max;
-    int64_t
-        num_elements; /* of the whole vector, outliers too: history's mse is per element of it */
+    int64_t num_elements; /* of the whole vector: history's mse is per element, outliers too */
     int bits;         /* 1 to 8: at most 2^bits levels */
     enum levels_kind kind;
     enum range_kind range;

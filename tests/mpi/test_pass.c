@@ -9,8 +9,10 @@
 
 #include "comm.h"
 #include "encode.h"
+#include "fault.h"
 #include "measure.h"
 #include "memory.h"
+#include "reduce.h"
 #include "step.h"
 
 /* Two blocks and a bit, so that some of 8 ranks are empty and one block is not whole. */
@@ -258,6 +260,87 @@ static void test_an_encoding_that_depends_on_the_ranks(void **state)
     subject_close(&subject);
 }
 
+/* Collective. Solves for 2 bits between the bounds by Lloyd steps over the subject's shards. */
+static enum status solve(const struct subject *subject, const struct measurement *m, double lo,
+                         double hi, struct solution *solution)
+{
+    struct step_context step = {
+        .walk = &subject->walk, .keep = {.lo = lo, .hi = hi}, .min = lo, .max = hi, .bits = 2};
+    struct problem problem = {
+        .histogram = &m->histogram,
+        .lo = lo,
+        .hi = hi,
+        .min = lo,
+        .max = hi,
+        .num_elements = N,
+        .bits = 2,
+        .kind = LEVELS_FREE,
+        .init = INIT_QUANTILE,
+        .max_iterations = 3,
+        .look = {.assign = step_assign, .context = &step, .agree = step_agree},
+    };
+    return solver_find("lloyd", &problem)->solve(&problem, solution);
+}
+
+static void test_levels_for_elements_that_are_all_outliers(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct measurement m;
+    struct solution solution;
+    for (int i = 0; i < N; i++)
+        values[i] = i % 2 ? 1.0f : -1.0f;
+    subject_open(&subject, values);
+    assert_int_equal(measure_vector(&subject.walk, 0.5, &m), QO_OK);
+    assert_int_equal(solve(&subject, &m, -0.5, 0.5, &solution), QO_OK);
+    assert_true(solution.k == 1 && solution.level[0] == 0.0 && solution.converged);
+    solution_clear(&solution);
+    /* Bounds inside the one cell between two values: the histogram alone cannot tell. */
+    draw(values);
+    measurement_clear(&m);
+    subject_close(&subject);
+    subject_open(&subject, values);
+    assert_int_equal(measure_vector(&subject.walk, 3.0, &m), QO_OK);
+    double between = nextafter((double)values[0], 10.0);
+    assert_int_equal(solve(&subject, &m, between, between, &solution), QO_OK);
+    assert_true(solution.k == 1 && solution.level[0] == 0.0);
+    solution_clear(&solution);
+    measurement_clear(&m);
+    subject_close(&subject);
+}
+
+static void test_a_rank_out_of_memory_that_leaves_the_others_waiting(void **state)
+{
+    (void)state;
+    struct subject subject;
+    struct measurement m;
+    struct solution solution;
+    int64_t worst = QO_NO_MEMORY;
+    draw(values);
+    subject_open(&subject, values);
+    for (int call = 1; worst != QO_OK; call++) {
+        char plan[32];
+        snprintf(plan, sizeof plan, "%d@%d", call, comm.size - 1);
+        setenv("QUANTOPT_FAULT", plan, 1);
+        fault_setup(comm.rank);
+        solution = (struct solution){0};
+        enum status status = measure_vector(&subject.walk, 3.0, &m);
+        if (status == QO_OK)
+            status = solve(&subject, &m, -3.0, 3.0, &solution);
+        int64_t extremes[2] = {status, -(int64_t)status};
+        reduce_max(&comm, extremes, 2);
+        worst = extremes[0];
+        assert_true(worst == -extremes[1]); /* the same on every rank */
+        assert_true(worst == QO_OK || worst == QO_NO_MEMORY);
+        assert_true(call < 200);
+        solution_clear(&solution);
+        measurement_clear(&m);
+    }
+    unsetenv("QUANTOPT_FAULT");
+    fault_setup(comm.rank);
+    subject_close(&subject);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +348,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_rare_values_hidden_in_the_cells_of_others),
         cmocka_unit_test(test_nonfinite_elements_counted_at_the_wrong_place),
         cmocka_unit_test(test_a_step_that_depends_on_the_ranks),
+        cmocka_unit_test(test_levels_for_elements_that_are_all_outliers),
+        cmocka_unit_test(test_a_rank_out_of_memory_that_leaves_the_others_waiting),
         cmocka_unit_test(test_an_encoding_that_depends_on_the_ranks),
     };
     comm_open(&comm, &argc, &argv);
