@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Draws a quantopt result: the distribution of each vector under its levels and cuts, and what a bit
-buys.
+"""Draws a quantopt result: each vector's distribution, levels and cuts, and what a bit buys.
 
     plot_results.py RESULTS_DIR [--vectors GLOB] [--most N] [--output DIR]
 
@@ -25,8 +24,8 @@ import numpy as np  # noqa: E402
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 COLOURS = {"uniform": "#D55E00", "non-uniform": "#0072B2", "easyquant": "#009E73"}
 COLUMNS = (
-    "approach num_bits bits_per_value sqnr_db rmse l2_norm relative_error max_abs_error outlier_count"
-    " compression_ratio optimality_gap"
+    "approach num_bits bits_per_value sqnr_db rmse l2_norm relative_error max_abs_error"
+    " outlier_count compression_ratio optimality_gap"
 ).split()
 # More levels than this cannot be told apart in a strip.
 READABLE = 32
@@ -44,11 +43,12 @@ def read_vectors(path):
         if not isinstance(node, h5py.Group) or "num_elements" not in node.attrs:
             return
         results = [child for child in node.values() if "approach" in child.attrs]
+        bins = node.get("histogram", {"edges": np.array([0.0, 1.0]), "counts": np.zeros(1)})
         found.append({
             "name": name,
             "attrs": dict(node.attrs),
-            "edges": node["histogram/edges"][...],
-            "counts": node["histogram/counts"][...].astype(float),
+            "edges": bins["edges"][...],
+            "counts": bins["counts"][...].astype(float),
             "results": sorted(({**child.attrs, "approach": text(child.attrs["approach"]),
                                 "levels": child["levels"][...]} for child in results),
                               key=lambda r: (int(r["num_bits"]), list(COLOURS).index(r["approach"])
@@ -66,8 +66,21 @@ def strip_bits(results):
     return 3 if 3 in widths else (readable or widths)[-1 if readable else 0]
 
 
+def merge_narrow(edges, counts):
+    """Joins neighbours until a bin is wide enough for so few values: a bar a value says nothing."""
+    if edges[-1] <= edges[0]:
+        return edges, counts
+    least = (edges[-1] - edges[0]) / min(512, max(12, 3 * counts.sum() ** 0.5))
+    kept = [0]
+    for i in range(1, edges.size):
+        if edges[i] - edges[kept[-1]] >= least:
+            kept.append(i)
+    kept[-1] = edges.size - 1  # A narrow rest joins the last bin.
+    return edges[kept], np.add.reduceat(counts, kept[:-1])
+
+
 def draw_distribution(axes, vector):
-    edges, counts = vector["edges"], vector["counts"]
+    edges, counts = merge_narrow(vector["edges"], vector["counts"])
     width = np.diff(edges)
     if width.size and np.all(width > 0) and counts.sum():
         density = counts / counts.sum() / width
@@ -79,10 +92,11 @@ def draw_distribution(axes, vector):
         axes.set_ylim(floor, high * (2 if floor else 1.1))
     axes.set_ylabel("density")
     axes.tick_params(labelbottom=False)
-    shape = " × ".join(str(int(s)) for s in np.atleast_1d(vector["attrs"]["shape"]))
-    count = int(vector["attrs"]["num_elements"])
-    axes.set_title(f"{vector['name']}\n{text(vector['attrs']['dtype'])}, {shape or 'scalar'}"
-                   f"{f' = {count:,}' if '×' in shape else ''} values", loc="left", fontsize=10)
+    shape = " × ".join(f"{int(s):,}" for s in np.atleast_1d(vector["attrs"]["shape"]))
+    count = f"{int(vector['attrs']['num_elements']):,} values"
+    size = f"{shape} = {count}" if "×" in shape else count
+    axes.set_title(f"{vector['name']}\n{text(vector['attrs']['dtype'])}, {size}", loc="left",
+                   fontsize=10)
 
 
 def draw_strips(axes, vector, bits):
@@ -173,7 +187,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", metavar="RESULTS_DIR")
-    parser.add_argument("--vectors", metavar="GLOB", default="*", help="which vectors (default all)")
+    parser.add_argument("--vectors", metavar="GLOB", default="*", help="which ones (default all)")
     parser.add_argument("--most", metavar="N", type=int, default=6,
                         help="draw the N largest vectors (default 6); figures.csv has all of them")
     parser.add_argument("--output", metavar="DIR", help="default: RESULTS_DIR/plots")
@@ -182,7 +196,7 @@ def main():
     if os.path.isdir(path):
         path = os.path.join(path, "quantized.h5")
     if not os.path.exists(path):
-        sys.exit(f"plot_results.py: no {path}; run quantopt_mpi with --save_dir {args.results} first")
+        sys.exit(f"plot_results.py: no {path}; run quantopt_mpi --save_dir {args.results} first")
     folder = args.output or os.path.join(os.path.dirname(path), "plots")
     vectors = [v for v in read_vectors(path) if fnmatch.fnmatchcase(v["name"], args.vectors)]
     if not vectors:

@@ -27,7 +27,7 @@ cmake --build build --target quantopt_mpi quantopt_bench
 # cores.
 quantopt() {
     local command=(mpirun --oversubscribe --bind-to none -np 2 build/quantopt_mpi "$@")
-    printf '$ %s\n' "${command[*]}"
+    printf '$ %s\n' "${command[*]}" >&2
     "${command[@]}"
 }
 
@@ -38,11 +38,14 @@ say "Ten values"
 quantopt --vector_size small --approach all --num_bits 3 --save_dir "$out/small"
 say "Ten million normal values"
 quantopt --vector_size large --approach all --num_bits 2,3,4 --save_dir "$out/large"
-say "The weights of a small neural network ($weights)"
-quantopt "$weights" --approach all --num_bits 2,3,4,6,8 --save_dir "$out/weights" --quiet
+say "The weights of a small neural network ($weights); all of its table is in $out/weights/table"
+mkdir -p "$out/weights"
+quantopt "$weights" --include 'model_weights/*' --approach all --num_bits 2,3,4,6,8 \
+    --save_dir "$out/weights" --quiet >"$out/weights/table"
+grep -E '^vector|kernel:0 .* 4 ' "$out/weights/table"
 say "Giving the weights back from 4-bit codes and exact outliers"
 quantopt --restore "$out/weights/quantized.h5" --result easyquant_4bit \
-    --output "$out/weights/restored.h5"
+    --output "$out/weights/restored.h5" --quiet
 
 say "Checking all of it with NumPy, against vectors that NumPy makes or reads itself"
 "$python" - "$out" <<'PYTHON'

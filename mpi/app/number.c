@@ -74,11 +74,109 @@ enum number number_read_real(const char *text, double *x)
     return errno == ERANGE && (!isfinite(*x) || *x == 0) ? NUMBER_BEYOND : NUMBER_OK;
 }
 
+/* 17 significant digits tell any two doubles apart (DBL_DECIMAL_DIG). */
+#define MAX_DIGITS DBL_DECIMAL_DIG
+
+/* Room for those digits, a point, a sign and "e-324" in the works below. */
+#define WORK_BYTES 40
+
+/* A positive decimal d.ddd * 10^exponent: the digits without the point. */
+struct decimal {
+    char digits[MAX_DIGITS + 1];
+    int exponent;
+};
+
+/* x rounded to so many digits; printf rounds correctly, so no other arithmetic is needed. */
+static struct decimal round_to(double x, int precision)
+{
+    struct decimal decimal = {.exponent = 0};
+    char text[WORK_BYTES];
+    int used = 0;
+    snprintf(text, sizeof text, "%.*e", precision - 1, x);
+    for (const char *c = text; *c != 'e'; c++)
+        if (is_digit(*c) && used < MAX_DIGITS)
+            decimal.digits[used++] = *c;
+    decimal.exponent = (int)strtol(strchr(text, 'e') + 1, NULL, 10);
+    return decimal;
+}
+
+static bool reads_back(const struct decimal *decimal, double x)
+{
+    char text[WORK_BYTES];
+    int length = (int)strlen(decimal->digits);
+    snprintf(text, sizeof text, "%se%d", decimal->digits, decimal->exponent - length + 1);
+    return strtod(text, NULL) == x;
+}
+
+/* Adds one to the last digit. Nines all over stay: 10...0 is the same number with one digit, and
+ * was tried before. */
+static void step_up(struct decimal *decimal)
+{
+    size_t i = strlen(decimal->digits);
+    if (strspn(decimal->digits, "9") == i)
+        return;
+    while (decimal->digits[--i] == '9')
+        decimal->digits[i] = '0';
+    decimal->digits[i]++;
+}
+
+/*
+ * The shortest decimal that reads back as x > 0. The nearest one of a length is tried first, then
+ * the one above it: doubles lie closer together below a power of two than above it, so that a
+ * decimal farther above can still be taken for x where the nearest one, below, is not.
+ */
+static struct decimal shortest(double x)
+{
+    struct decimal decimal = round_to(x, MAX_DIGITS);
+    for (int precision = 1; precision < MAX_DIGITS; precision++) {
+        struct decimal shorter = round_to(x, precision);
+        if (!reads_back(&shorter, x))
+            step_up(&shorter);
+        if (reads_back(&shorter, x))
+            return shorter;
+    }
+    return decimal;
+}
+
+/* "123.0", "0.00123": without an exponent. */
+static void print_fixed(const struct decimal *decimal, char *out, size_t size)
+{
+    int length = (int)strlen(decimal->digits), point = decimal->exponent + 1;
+    if (point <= 0)
+        snprintf(out, size, "0.%.*s%s", -point, "0000", decimal->digits); /* from 1e-4 on */
+    else if (length <= point)
+        snprintf(out, size, "%s%.*s.0", decimal->digits, point - length, "0000000000000000");
+    else
+        snprintf(out, size, "%.*s.%s", point, decimal->digits, decimal->digits + point);
+}
+
+/* "1e+16", "1.5e-07". */
+static void print_scientific(const struct decimal *decimal, char *out, size_t size)
+{
+    const char *rest = decimal->digits + 1;
+    snprintf(out, size, "%c%s%se%+03d", decimal->digits[0], *rest ? "." : "", rest,
+             decimal->exponent);
+}
+
+void number_print_repr(double x, char *out, size_t size)
+{
+    if (isnan(x)) { /* Python shows no sign of it */
+        snprintf(out, size, "nan");
+        return;
+    }
+    bool negative = signbit(x) != 0;
+    snprintf(out, size, "%s%s", negative ? "-" : "", isinf(x) ? "inf" : "0.0");
+    if (isinf(x) || x == 0)
+        return;
+    struct decimal decimal = shortest(fabs(x));
+    bool fixed = decimal.exponent >= -4 && decimal.exponent < 16;
+    (fixed ? print_fixed : print_scientific)(&decimal, out + negative, size - negative);
+}
+
 void number_print_real(double x, char *out, size_t size)
 {
-    for (int digits = 1; digits <= DBL_DECIMAL_DIG; digits++) {
-        snprintf(out, size, "%.*g", digits, x);
-        if (strtod(out, NULL) == x)
-            return;
-    }
+    number_print_repr(x, out, size);
+    size_t length = strlen(out);
+    if (length > 2 && strcmp(out + length - 2, ".0") == 0) /* the user wrote 3, not 3.0 */
+        out[length - 2] = '\0';
 }

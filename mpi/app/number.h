@@ -20,8 +20,14 @@ enum number number_read_whole(const char *text, uint64_t *x);
  * is not. */
 enum number number_read_real(const char *text, double *x);
 
-/* Pure. Writes the shortest text that reads back as the finite number x; 24 bytes and the NUL
- * always do. */
+/*
+ * Pure. Writes what Python's repr shows for x: the fewest digits that read back as x, without an
+ * exponent from 1e-04 to below 1e+16, and with ".0" where they would look like an integer: "100.0",
+ * "1e-05", "-0.0", "inf", "nan". 24 bytes and the NUL always do.
+ */
+void number_print_repr(double x, char *out, size_t size);
+
+/* Pure. The same without that ".0", as users write numbers: "100". */
 void number_print_real(double x, char *out, size_t size);
 
 #endif

@@ -89,6 +89,19 @@ enum option_type {
     OPTION_NUM_TYPES
 };
 
+/* What must be there for an option to have an effect; option_need.c says when it is. */
+enum option_need {
+    NEED_NOTHING,
+    NEED_UNIFORM,     /* the approach uniform */
+    NEED_FREE_LEVELS, /* an approach whose levels are looked for */
+    NEED_EASYQUANT,   /* the approach easyquant */
+    NEED_CHANCE,      /* something drawn: the vector, or a start */
+    NEED_FILE,        /* an INPUT */
+    NEED_OVERFLOW,    /* a vector that may hold NaN or infinities */
+    NEED_PROGRESS,    /* a run that shows progress */
+    OPTION_NUM_NEEDS
+};
+
 /* A value of an enumeration. */
 struct option_word {
     const char *text;    /* NULL ends an array */
@@ -108,9 +121,10 @@ struct option {
     double lo, hi;
     const struct option_word *words;
     const char *instead; /* set: this build lacks the option; what to use for it */
-    bool run_only;       /* means nothing to --restore */
-    bool restore_only;   /* means nothing without --restore */
-    bool line_only;      /* not in a file of --config */
+    enum option_need need;
+    bool run_only;     /* means nothing to --restore */
+    bool restore_only; /* means nothing without --restore */
+    bool line_only;    /* not in a file of --config */
     const char *help;
 };
 
@@ -120,19 +134,29 @@ const struct option *option_at(enum option_id id);
 /* Pure. The option of a name, '-' and '_' being the same; NULL if there is none. */
 const struct option *option_find(const char *name);
 
-/* Pure. The name nearest to one that does not exist. */
-const char *option_nearest(const char *name);
+/*
+ * Pure. The name nearest to one that does not exist, for a file of --config or for the command
+ * line. Only what would be accepted there is proposed: a hint that leads to the next refusal helps
+ * nobody.
+ */
+const char *option_nearest(const char *name, bool in_file);
+
+/* Pure. Why the option has no effect in this run, to be read behind "has no effect"; NULL if it may
+ * have one. */
+const char *option_unmet(const struct option *option, const struct options *options);
 
 /* Where a value was given: for messages, and for the status of a refusal. */
 struct option_place {
     const struct option *option;
     const char *file; /* of --config; NULL: the command line */
     int line;
+    const char *whole; /* the value that a refused part belongs to; NULL: the value has none */
 };
 
 /*
  * Local. Raises "--NAME VALUE: what; remedy", or "FILE:LINE: NAME VALUE: ..." for a file: QO_USAGE
- * or QO_CONFIG. `value` may be NULL.
+ * or QO_CONFIG. `value` may be NULL. A value that is but a part of what was given follows it:
+ * "--NAME WHOLE: VALUE: what; remedy", so that the user finds what was typed.
  */
 enum status option_refuse(const struct option_place *place, const char *value, const char *format,
                           ...) QO_PRINTF(3, 4);

@@ -17,12 +17,16 @@ enum status option_refuse(const struct option_place *place, const char *value, c
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     bool is_input = place->option->type == TYPE_INPUTS;
-    const char *blank = value ? " " : "", *shown = value ? value : "";
+    bool is_part = value && place->whole && strcmp(value, place->whole) != 0;
+    const char *blank = value ? " " : "", *colon = is_part ? ": " : "";
+    const char *part = is_part ? value : "", *given = is_part ? place->whole : value;
+    if (!given)
+        given = "";
     if (place->file)
-        return status_raise(QO_CONFIG, "%s:%d: %s%s%s: %s", place->file, place->line,
-                            place->option->name, blank, shown, what);
-    return status_raise(QO_USAGE, "%s%s%s%s: %s", is_input ? "" : "--",
-                        is_input ? "INPUT" : place->option->name, blank, shown, what);
+        return status_raise(QO_CONFIG, "%s:%d: %s%s%s: %s%s%s", place->file, place->line,
+                            place->option->name, blank, given, part, colon, what);
+    return status_raise(QO_USAGE, "%s%s%s%s: %s%s%s", is_input ? "" : "--",
+                        is_input ? "INPUT" : place->option->name, blank, given, part, colon, what);
 }
 
 /* The words of this build, for a message: "quantile, kmeans++, random". */

@@ -108,6 +108,7 @@ static const struct option table[OPTION_NUM] = {
                      FIELD(seed),
                      .metavar = "S",
                      .fallback = "42",
+                     .need = NEED_CHANCE,
                      .run_only = true,
                      .help =
                          "Of the built-in and drawn vectors and of random starts; 0 to 2^64-1."},
@@ -151,6 +152,7 @@ static const struct option table[OPTION_NUM] = {
          FIELD(ignore_fills),
          .fallback = "keep",
          .words = fill_values,
+         .need = NEED_FILE,
          .run_only = true,
          .help = "Elements equal to _FillValue or missing_value: keep them exactly, as "
                  "outliers and outside the statistics, or use them as numbers."},
@@ -160,6 +162,7 @@ static const struct option table[OPTION_NUM] = {
                           FIELD(keep_nonfinite),
                           .fallback = "error",
                           .words = nonfinite,
+                          .need = NEED_OVERFLOW,
                           .run_only = true,
                           .help = "NaN and infinities: stop, or keep them as outliers."},
     [OPTION_APPROACH] =
@@ -194,6 +197,7 @@ static const struct option table[OPTION_NUM] = {
          .metavar = "T",
          .fallback = "3",
          .lo = 0,
+         .need = NEED_EASYQUANT,
          .run_only = true,
          .help = "easyquant: outliers are beyond T standard deviations from the mean; at "
                  "least 0."},
@@ -206,6 +210,7 @@ static const struct option table[OPTION_NUM] = {
          .metavar = "LO:HI|minmax|optimal",
          .words = ranges,
          .run_only = true,
+         .need = NEED_UNIFORM,
          .default_note = "-4:4 for built-in vectors, else minmax",
          .help = "uniform: the first and the last level, given or the extremes of the vector."},
     [OPTION_SOLVER] = {.name = "solver",
@@ -214,6 +219,7 @@ static const struct option table[OPTION_NUM] = {
                        FIELD(solver),
                        .fallback = "lloyd",
                        .words = solvers,
+                       .need = NEED_FREE_LEVELS,
                        .run_only = true,
                        .help = "How free levels are found."},
     [OPTION_INIT] = {.name = "init",
@@ -222,6 +228,7 @@ static const struct option table[OPTION_NUM] = {
                      FIELD(init),
                      .fallback = "quantile",
                      .words = inits,
+                     .need = NEED_FREE_LEVELS,
                      .run_only = true,
                      .help = "The start of Lloyd steps."},
     [OPTION_MAX_ITERATIONS] = {.name = "max_iterations",
@@ -232,6 +239,7 @@ static const struct option table[OPTION_NUM] = {
                                .fallback = "100",
                                .lo = 0,
                                .hi = MAX_ITERATIONS,
+                               .need = NEED_FREE_LEVELS,
                                .run_only = true,
                                .help = "Lloyd steps at most; 0 to 1000000."},
     [OPTION_TOLERANCE] =
@@ -240,11 +248,12 @@ static const struct option table[OPTION_NUM] = {
          .type = TYPE_REAL,
          FIELD(tolerance),
          .metavar = "E",
-         .fallback = "1e-7",
+         .fallback = "1e-07", /* as it is echoed */
          .lo = 0,
+         .need = NEED_FREE_LEVELS,
          .run_only = true,
-         .help = "Lloyd steps end when no level moves by more than E times the spread of "
-                 "the levels; at least 0."},
+         .help = "Lloyd steps end when no level moves by more than E times the spread of the "
+                 "levels and the squared error falls by no more than E of itself; at least 0."},
     [OPTION_GAP] = {.name = "gap",
                     .group = GROUP_QUANTIZER,
                     .metavar = "G",
@@ -365,13 +374,14 @@ static const struct option table[OPTION_NUM] = {
          .metavar = "FILE.yaml",
          .line_only = true,
          .help = "Options from a file, the same names as keys. The command line wins; an INPUT, "
-                 "--generate or --vector_size there replaces the file's."},
+                 "--generate or --vector_size there replaces the file's, its dtype and its shape."},
     [OPTION_PROGRESS] = {.name = "progress",
                          .group = GROUP_GENERAL,
                          .type = TYPE_CHOICE,
                          FIELD(progress),
                          .fallback = "auto",
                          .words = whens,
+                         .need = NEED_PROGRESS,
                          .help = "Progress on stderr; auto: if it is a terminal."},
     [OPTION_VERBOSE] = {.name = "verbose",
                         .group = GROUP_GENERAL,
@@ -433,12 +443,21 @@ const struct option *option_find(const char *name)
     return NULL;
 }
 
-const char *option_nearest(const char *name)
+/* INPUTs have a name in a file alone; what only later builds take is refused everywhere. */
+static bool is_accepted(const struct option *option, bool in_file)
+{
+    bool elsewhere = in_file ? option->line_only : option->type == TYPE_INPUTS;
+    return !elsewhere && !option->instead;
+}
+
+const char *option_nearest(const char *name, bool in_file)
 {
     const char *names[OPTION_NUM];
+    int count = 0;
     char folded[NAME_BYTES];
     fold(name, folded);
     for (int id = 0; id < OPTION_NUM; id++)
-        names[id] = table[id].name;
-    return spelling_nearest(folded, names, OPTION_NUM);
+        if (is_accepted(&table[id], in_file))
+            names[count++] = table[id].name;
+    return spelling_nearest(folded, names, count);
 }

@@ -95,7 +95,7 @@ static enum status add_generate(const struct option_place *place, const char *va
 {
     char kind[OPTION_PART_BYTES];
     const char *colon = strchr(value, ':');
-    if (!colon || colon - value >= OPTION_PART_BYTES)
+    if (!colon || colon[1] == '\0' || colon - value >= OPTION_PART_BYTES)
         return option_refuse(place, value, "not KIND:N; give one such as normal:10M");
     memcpy(kind, value, (size_t)(colon - value));
     kind[colon - value] = '\0';
@@ -350,7 +350,9 @@ enum status option_add(const struct option_place *place, const char *value, stru
     if (strlen(value) >= MAX_VALUE_BYTES)
         return option_refuse(place, NULL, "the value is longer than %d bytes; shorten it",
                              MAX_VALUE_BYTES - 1);
-    return kinds[place->option->type]->add(place, value, options);
+    struct option_place whole = *place;
+    whole.whole = value; /* what refusals of its parts name */
+    return kinds[place->option->type]->add(&whole, value, options);
 }
 
 const char *option_print(const struct option *option, const struct options *options,

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "memory.h"
 #include "number.h"
 #include "option.h"
@@ -95,7 +96,7 @@ static enum status find_option(const char *text, const struct option **option, c
     *option = kept == length ? option_find(name) : NULL;
     if (!*option)
         return status_raise(QO_USAGE, "unknown option --%s; did you mean --%s? See --help", name,
-                            option_nearest(name));
+                            option_nearest(name, false));
     return QO_OK;
 }
 
@@ -146,7 +147,7 @@ static enum status scan_argument(struct reading *reading, int argc, char **argv,
     if (argument[0] == '-')
         return status_raise(QO_USAGE,
                             "unknown option %s; did you mean --%s? A file of that name is ./%s",
-                            argument, option_nearest(argument + 1), argument);
+                            argument, option_nearest(argument + 1, false), argument);
     reading->inputs[reading->num_inputs++] = argument;
     reading->given[OPTION_INPUTS] = FROM_LINE;
     return QO_OK;
@@ -212,7 +213,7 @@ static enum status check_key(const struct reading *reading, const struct option_
 {
     if (!place->option)
         return status_raise(QO_CONFIG, "%s:%d: unknown key %s; did you mean %s? See --help",
-                            place->file, place->line, key, option_nearest(key));
+                            place->file, place->line, key, option_nearest(key, true));
     if (place->option->line_only)
         return option_refuse(place, NULL, "not in a file; give --%s on the command line",
                              place->option->name);
@@ -228,7 +229,8 @@ static enum status check_key(const struct reading *reading, const struct option_
 static enum status take_item(void *context, const struct yaml_item *item)
 {
     struct reading *reading = context;
-    struct option_place place = {option_find(item->key), reading->config, item->line};
+    struct option_place place = {
+        .option = option_find(item->key), .file = reading->config, .line = item->line};
     enum status status = QO_OK;
     if (item->index <= 0) {
         QO_TRY(check_key(reading, &place, item->key));
@@ -245,6 +247,38 @@ done:
     return status;
 }
 
+/* Forgets what the file gave; what the command line gave stays. */
+static enum status drop_from_file(struct reading *reading, enum option_id id)
+{
+    if (reading->given[id] != FROM_FILE)
+        return QO_OK;
+    reading->given[id] = FROM_NOWHERE;
+    return set_default(reading->options, id);
+}
+
+/* Where the vector comes from, as far as `from` says so. */
+static bool names_source(const struct reading *reading, enum origin from)
+{
+    return reading->given[OPTION_INPUTS] == from || reading->given[OPTION_GENERATE] == from ||
+           reading->given[OPTION_VECTOR_SIZE] == from;
+}
+
+/*
+ * The file's type and shape describe the file's own source, and go with it. Where the file names
+ * none they were meant for the one of the command line, unless that has a type of its own.
+ */
+static enum status drop_description(struct reading *reading, bool file_had_source)
+{
+    enum status status = QO_OK;
+    bool builtin = reading->given[OPTION_VECTOR_SIZE] == FROM_LINE;
+    if (!names_source(reading, FROM_LINE) || !(file_had_source || builtin))
+        return QO_OK;
+    QO_TRY(drop_from_file(reading, OPTION_DTYPE));
+    QO_TRY(drop_from_file(reading, OPTION_SHAPE));
+done:
+    return status;
+}
+
 /* What the command line gives takes the place of the file's rivals of it. */
 static enum status drop_rivals(struct reading *reading)
 {
@@ -252,10 +286,8 @@ static enum status drop_rivals(struct reading *reading)
     for (size_t i = 0; i < 2 * NUM_RIVALS; i++) {
         enum option_id line = i % 2 ? rivals[i / 2].b : rivals[i / 2].a;
         enum option_id file = i % 2 ? rivals[i / 2].a : rivals[i / 2].b;
-        if (reading->given[line] != FROM_LINE || reading->given[file] != FROM_FILE)
-            continue;
-        reading->given[file] = FROM_NOWHERE;
-        QO_TRY(set_default(reading->options, file));
+        if (reading->given[line] == FROM_LINE)
+            QO_TRY(drop_from_file(reading, file));
     }
 done:
     return status;
@@ -273,10 +305,12 @@ static enum status apply_file(struct reading *reading)
         return option_refuse(&place, NULL, "the value is empty; give a file");
     memcpy(line, reading->given, sizeof line);
     QO_TRY(yaml_file_read(reading->config, take_item, reading));
+    bool had_source = names_source(reading, FROM_FILE); /* before the line hides it */
     for (int id = 0; id < OPTION_NUM; id++)
         if (line[id] == FROM_LINE)
             reading->given[id] = FROM_LINE;
     QO_TRY(drop_rivals(reading));
+    QO_TRY(drop_description(reading, had_source));
 done:
     return status;
 }
@@ -345,6 +379,32 @@ static enum status check_shape(const struct reading *reading)
     return QO_OK;
 }
 
+/* ---- What does nothing in this run ---- */
+
+/* A file that a run saved names every option, most with their defaults: these ask for nothing. */
+static bool asks_for_default(const struct option *option, const struct options *options)
+{
+    char buffer[OPTION_VALUE_BYTES];
+    const char *value = option_print(option, options, buffer);
+    return value && option->fallback && strcmp(value, option->fallback) == 0;
+}
+
+/* Last of all: a run that is refused has heard enough. */
+static void warn_unmet(const struct reading *reading)
+{
+    for (int id = 0; id < OPTION_NUM; id++) {
+        struct option_place place = place_of(reading, (enum option_id)id);
+        const char *unmet = option_unmet(place.option, reading->options);
+        if (!reading->given[id] || !unmet)
+            continue;
+        if (!place.file)
+            log_warn("--%s: has no effect %s", place.option->name, unmet);
+        else if (!asks_for_default(place.option, reading->options))
+            log_warn("%s:%d: %s: has no effect %s", place.file, place.line, place.option->name,
+                     unmet);
+    }
+}
+
 enum status options_read(struct options *options, int argc, char **argv)
 {
     enum status status = QO_OK;
@@ -364,6 +424,7 @@ enum status options_read(struct options *options, int argc, char **argv)
     QO_TRY(check_rivals(&reading));
     QO_TRY(check_action(&reading));
     QO_TRY(check_shape(&reading));
+    warn_unmet(&reading);
 done:
     memory_free(reading.inputs);
     return status;

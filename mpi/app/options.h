@@ -64,6 +64,10 @@ const char *approach_name(enum approach approach);
  * is to be cleared after a failure too. What is kept of argv is copied. --help or --version
  * anywhere is the action, whatever else is wrong. QO_UNAVAILABLE for a device or communication that
  * this build lacks; other things it lacks are refused as wrong usage.
+ *
+ * Nothing is ignored silently: an option that this run has no use for is refused where it
+ * contradicts the run, and else warned about in the log, one line each. Defaults in the file are
+ * passed over, as a saved run names them all.
  */
 QO_MUST_USE enum status options_read(struct options *options, int argc, char **argv);
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "number.h"
 #include "report.h"
 
 /* A name of word characters only, as the exercise's analysis script matches it. */
@@ -20,25 +21,11 @@ static const char *heading(const char *approach)
                                                   : "Easyquant";
 }
 
-/* The shortest decimal that reads back as the same double, as Python's repr gives. */
-static void print_repr(FILE *file, double x)
-{
-    char text[32];
-    for (int digits = 1; digits <= 17; digits++) {
-        double back;
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (sscanf(text, "%lf", &back) == 1 && back == x)
-            break;
-    }
-    if (!strpbrk(text, ".en")) /* not 1e-05, inf or nan: Python writes 0.0 */
-        strcat(text, ".0");
-    fputs(text, file);
-}
-
 /* One block: the results of a vector at one bit width. */
 static void print_block(FILE *file, const struct report *report, const struct report_vector *vector,
                         int bits)
 {
+    char norm[32];
     bool several = report->comm->size > 1 || report->engine->threads > 1;
     fputs("Vector Size: ", file);
     print_word(file, vector->info->name);
@@ -47,10 +34,9 @@ static void print_block(FILE *file, const struct report *report, const struct re
         const struct result *result = &vector->results[r];
         if (result->num_bits != bits)
             continue;
-        fprintf(file, "%s Quantization:\nL2 Norm: ", heading(result->approach));
-        print_repr(file, result->l2_norm);
-        fprintf(file, "\nLatency: %.4f seconds\n\n",
-                result->solve_seconds + result->encode_seconds);
+        number_print_repr(result->l2_norm, norm, sizeof norm);
+        fprintf(file, "%s Quantization:\nL2 Norm: %s\n", heading(result->approach), norm);
+        fprintf(file, "Latency: %.4f seconds\n\n", result->solve_seconds + result->encode_seconds);
     }
     fputs("--------------------------------------------------\n\n\n", file);
 }

@@ -14,12 +14,14 @@
  * overflow. */
 bool shape_product(const int64_t *shape, int num_dims, size_t size, int64_t *n)
 {
+    /* In bytes from the start: a product that fits in elements may not fit in bytes. */
     int64_t product = (int64_t)size;
     bool is_empty = false;
     for (int i = 0; i < num_dims; i++) {
         if (shape[i] < 0)
             return false;
         is_empty |= shape[i] == 0;
+        /* A product that wrapped would pass every later check of sizes against the file. */
         if (shape[i] > 0 && __builtin_mul_overflow(product, shape[i], &product))
             return false;
     }
@@ -40,6 +42,7 @@ static enum status make_origin(const struct entry *entry, char **origin)
 {
     enum status status;
     const char *dataset = entry->dataset;
+    /* The path is used as the user wrote it, so that he knows it again in a message. */
     size_t n = strlen(entry->file) + (dataset ? 1 + strlen(dataset) : 0) + 1;
     QO_TRY(memory_alloc("a name", (int64_t)n, 1, origin));
     snprintf(*origin, n, "%s%s%s", entry->file, dataset ? ":" : "", dataset ? dataset : "");
@@ -55,6 +58,7 @@ static void entry_clear(struct entry *entry)
     memory_free(entry->info.origin);
     memory_free(entry->file);
     memory_free(entry->dataset);
+    memory_free(entry->failure_text);
     *entry = (struct entry){0};
 }
 
@@ -64,6 +68,7 @@ static enum status grow(struct catalog *catalog)
     enum status status;
     struct entry *larger;
     int capacity = catalog->capacity ? 2 * catalog->capacity : 16;
+    /* The old list stays until there is a new one: after a failure it is still to be freed. */
     QO_TRY(memory_alloc("the list of vectors", capacity, sizeof *larger, &larger));
     if (catalog->num_entries)
         memcpy(larger, catalog->entry, (size_t)catalog->num_entries * sizeof *larger);
@@ -79,7 +84,7 @@ enum status catalog_add(struct catalog *catalog, const struct entry *entry)
     enum status status = QO_OK;
     /* The texts are the caller's until they are copied: none may be freed if a copy fails. */
     struct entry copy = *entry;
-    copy.info.name = copy.info.origin = copy.file = copy.dataset = NULL;
+    copy.info.name = copy.info.origin = copy.file = copy.dataset = copy.failure_text = NULL;
     if (catalog->num_entries == catalog->capacity)
         QO_TRY(grow(catalog));
     if (entry->info.name)
@@ -87,7 +92,10 @@ enum status catalog_add(struct catalog *catalog, const struct entry *entry)
     QO_TRY(memory_copy_text(entry->file, &copy.file));
     if (entry->dataset)
         QO_TRY(memory_copy_text(entry->dataset, &copy.dataset));
+    if (entry->failure_text)
+        QO_TRY(memory_copy_text(entry->failure_text, &copy.failure_text));
     QO_TRY(make_origin(entry, &copy.info.origin));
+    /* Only a complete entry counts. */
     catalog->entry[catalog->num_entries++] = copy;
 done:
     if (status != QO_OK)
@@ -103,10 +111,12 @@ void catalog_clear(struct catalog *catalog)
     *catalog = (struct catalog){0};
 }
 
+/* In place, so that it cannot fail; the order stays, as all reports are in it. */
 void catalog_keep(struct catalog *catalog, int first, const bool *keep)
 {
     int kept = first;
     for (int i = first; i < catalog->num_entries; i++) {
+        /* What is kept moves forward and never over an entry that is still needed. */
         if (keep[i - first])
             catalog->entry[kept++] = catalog->entry[i];
         else
@@ -115,9 +125,13 @@ void catalog_keep(struct catalog *catalog, int first, const bool *keep)
     catalog->num_entries = kept;
 }
 
-/* The texts of an entry, in the order in which they travel. */
+/*
+ * The texts of an entry, in the order in which they travel. failure_text is none of them: a vector
+ * that cannot be read has ended the run, or was left out, before anything is sent.
+ */
 enum { NUM_TEXTS = 4 };
 
+/* One list for packing, sizes and unpacking: they cannot get out of step. */
 static char **text_of(struct entry *entry, int i)
 {
     switch (i) {
@@ -141,6 +155,7 @@ static char **text_of(struct entry *entry, int i)
 static const struct reader *const readers[] = {&reader_hdf5, &reader_npy, &reader_raw,
                                                &reader_safetensors, &reader_synthetic};
 
+/* All readers are in the table, so the search ends. */
 static int64_t reader_index(const struct reader *reader)
 {
     int64_t i = 0;
@@ -161,7 +176,8 @@ static int64_t packed_size(const struct catalog *catalog)
     return bytes;
 }
 
-/* Only rank 0 packs: the others learn the size from it. */
+/* Only rank 0 packs: the others learn the size from it. Copies and no casts, because texts of any
+ * length stand in between and leave what follows unaligned. */
 static void pack(const struct catalog *catalog, char *to)
 {
     for (int i = 0; i < catalog->num_entries; i++) {
@@ -178,7 +194,11 @@ static void pack(const struct catalog *catalog, char *to)
     }
 }
 
-/* On a failure the entries made so far are complete, so that they can be cleared. */
+/*
+ * On a failure the entries made so far are complete, so that they can be cleared: a foreign rank's
+ * pointers are replaced before the entry counts. Nothing is checked, since rank 0 runs the same
+ * program on the same kind of machine.
+ */
 static enum status unpack(const char *from, int num_entries, struct catalog *catalog)
 {
     enum status status;
@@ -206,6 +226,10 @@ done:
     return status;
 }
 
+/*
+ * Two messages whatever the number of vectors: a model has thousands, and one message for each text
+ * would take longer than the scan.
+ */
 enum status catalog_broadcast(const struct comm *comm, struct catalog *catalog)
 {
     enum status status;
@@ -217,6 +241,7 @@ enum status catalog_broadcast(const struct comm *comm, struct catalog *catalog)
     if (comm->rank == 0)
         pack(catalog, packed);
     comm_broadcast(comm, packed, count[1]);
+    /* Agreed on once more: a rank without memory must not be the only one to leave. */
     status = comm->rank == 0 ? QO_OK : unpack(packed, (int)count[0], catalog);
     QO_TRY(comm_agree(comm, status));
 done:

@@ -36,7 +36,7 @@ struct line {
     int64_t c;    /* the same element, counted in C order */
 };
 
-struct walk {
+struct fortran_read {
     const struct entry *entry;
     int fd;
     int64_t begin, end; /* the wanted range in C order */
@@ -51,70 +51,70 @@ struct walk {
 
 /* Copies element after element; `size` is a constant wherever this is called, so that memcpy is one
  * move. */
-static inline void deal_lines(const struct walk *walk, const struct line *line, int num_lines,
-                              size_t size)
+static inline void deal_lines(const struct fortran_read *reading, const struct line *line,
+                              int num_lines, size_t size)
 {
-    int64_t first = walk->line[0].file;
-    for (int64_t i = 0; i < walk->length; i++) {
+    int64_t first = reading->line[0].file;
+    for (int64_t i = 0; i < reading->length; i++) {
         for (int j = 0; j < num_lines; j++) {
-            int64_t c = line[j].c + i * walk->row;
-            if (c < walk->begin ||
-                c >= walk->end) /* a corner of the box that is not in the range */
+            int64_t c = line[j].c + i * reading->row;
+            if (c < reading->begin ||
+                c >= reading->end) /* a corner of the box that is not in the range */
                 continue;
-            memcpy(walk->x + (size_t)(c - walk->begin) * size,
-                   walk->window + (size_t)(line[j].file - first + i) * size, size);
+            memcpy(reading->x + (size_t)(c - reading->begin) * size,
+                   reading->window + (size_t)(line[j].file - first + i) * size, size);
         }
     }
 }
 
 /* One copy of the loop for each size of an element. */
-static void deal_window(const struct walk *walk)
+static void deal_window(const struct fortran_read *reading)
 {
-    for (int i = 0; i < walk->num_lines; i += LINES_AT_ONCE) {
-        int n = walk->num_lines - i < LINES_AT_ONCE ? walk->num_lines - i : LINES_AT_ONCE;
-        switch (walk->size) {
+    for (int i = 0; i < reading->num_lines; i += LINES_AT_ONCE) {
+        int n = reading->num_lines - i < LINES_AT_ONCE ? reading->num_lines - i : LINES_AT_ONCE;
+        switch (reading->size) {
         case 8:
-            deal_lines(walk, walk->line + i, n, 8);
+            deal_lines(reading, reading->line + i, n, 8);
             break;
         case 4:
-            deal_lines(walk, walk->line + i, n, 4);
+            deal_lines(reading, reading->line + i, n, 4);
             break;
         default:
-            deal_lines(walk, walk->line + i, n, 2);
+            deal_lines(reading, reading->line + i, n, 2);
         }
     }
 }
 
 /* Reads the lines collected so far and deals them out. */
-static enum status read_window(struct walk *walk)
+static enum status read_window(struct fortran_read *reading)
 {
-    if (walk->num_lines == 0)
+    if (reading->num_lines == 0)
         return QO_OK;
-    int64_t size = (int64_t)walk->size, first = walk->line[0].file;
-    int64_t n = walk->line[walk->num_lines - 1].file + walk->length - first;
+    int64_t size = (int64_t)reading->size, first = reading->line[0].file;
+    int64_t n = reading->line[reading->num_lines - 1].file + reading->length - first;
     enum status status =
-        input_file_read(walk->fd, walk->entry->info.origin, walk->entry->offset + first * size,
-                        n * size, walk->window);
+        input_file_read(reading->fd, reading->entry->info.origin,
+                        reading->entry->offset + first * size, n * size, reading->window);
     if (status == QO_OK)
-        deal_window(walk);
-    walk->num_lines = 0;
+        deal_window(reading);
+    reading->num_lines = 0;
     return status;
 }
 
 /* Puts a line into the window, after reading the window if the line is too far or there is no more
  * room. */
-static enum status add_line(struct walk *walk, struct line line)
+static enum status add_line(struct fortran_read *reading, struct line line)
 {
     enum status status = QO_OK;
-    int64_t size = (int64_t)walk->size;
-    if (walk->num_lines > 0) {
-        int64_t end_before = walk->line[walk->num_lines - 1].file + walk->length;
-        int64_t span = line.file + walk->length - walk->line[0].file;
+    int64_t size = (int64_t)reading->size;
+    if (reading->num_lines > 0) {
+        int64_t end_before = reading->line[reading->num_lines - 1].file + reading->length;
+        int64_t span = line.file + reading->length - reading->line[0].file;
         if (span * size > WINDOW_BYTES || (line.file - end_before) * size > MAX_GAP ||
-            walk->num_lines == WINDOW_LINES)
-            QO_TRY(read_window(walk));
+            reading->num_lines == WINDOW_LINES)
+            QO_TRY(read_window(reading));
     }
-    walk->line[walk->num_lines++] = line;
+    reading->line[reading->num_lines++] = line;
 done:
     return status;
 }
@@ -152,7 +152,8 @@ static void box_init(struct box *box, const struct vector_info *info, int64_t be
 }
 
 /* Walks over the lines of a box, the part [low, high) of dimension 0 of each. */
-static enum status walk_lines(struct walk *walk, const struct box *box, int64_t low, int64_t high)
+static enum status walk_lines(struct fortran_read *reading, const struct box *box, int64_t low,
+                              int64_t high)
 {
     enum status status = QO_OK;
     int64_t index[SOURCE_MAX_DIMS];
@@ -162,9 +163,9 @@ static enum status walk_lines(struct walk *walk, const struct box *box, int64_t 
         line.file += index[k] * box->file_step[k];
         line.c += index[k] * box->c_step[k];
     }
-    walk->length = high - low;
+    reading->length = high - low;
     for (int k = 1; k < box->num_dims;) {
-        QO_TRY(add_line(walk, line));
+        QO_TRY(add_line(reading, line));
         for (k = 1; k < box->num_dims; k++) { /* the next line: as an odometer counts */
             if (++index[k] < box->high[k]) {
                 line.file += box->file_step[k];
@@ -177,7 +178,7 @@ static enum status walk_lines(struct walk *walk, const struct box *box, int64_t 
             index[k] = box->low[k];
         }
     }
-    status = read_window(walk);
+    status = read_window(reading);
 done:
     return status;
 }
@@ -188,23 +189,23 @@ enum status fortran_read(int fd, const struct entry *entry, int64_t begin, int64
     assert(entry->info.num_dims >= 2 && begin < end && end <= entry->info.n);
     struct box box;
     box_init(&box, &entry->info, begin, end);
-    struct walk walk = {
+    struct fortran_read reading = {
         .entry = entry, .fd = fd, .begin = begin, .end = end, .row = box.c_step[0], .x = x};
-    walk.size = element_size(entry->info.type);
+    reading.size = element_size(entry->info.type);
     /* No more than the whole array takes, so that small ones stay cheap. */
-    int64_t n = entry->info.n, size = (int64_t)walk.size;
+    int64_t n = entry->info.n, size = (int64_t)reading.size;
     int64_t bytes = n < WINDOW_BYTES / size ? n * size : WINDOW_BYTES;
-    QO_TRY(memory_alloc("a window of the file", bytes, 1, &walk.window));
+    QO_TRY(memory_alloc("a window of the file", bytes, 1, &reading.window));
     QO_TRY(memory_alloc("a window of the file", n < WINDOW_LINES ? n : WINDOW_LINES,
-                        sizeof *walk.line, &walk.line));
+                        sizeof *reading.line, &reading.line));
     /* A line longer than the window is taken in pieces. */
     int64_t piece = WINDOW_BYTES / size;
     for (int64_t low = box.low[0]; low < box.high[0]; low += piece) {
         int64_t high = box.high[0] - low < piece ? box.high[0] : low + piece;
-        QO_TRY(walk_lines(&walk, &box, low, high));
+        QO_TRY(walk_lines(&reading, &box, low, high));
     }
 done:
-    memory_free(walk.window);
-    memory_free(walk.line);
+    memory_free(reading.window);
+    memory_free(reading.line);
     return status;
 }

@@ -29,6 +29,7 @@ enum status h5_setup(void)
 }
 
 /* Copies one line, without line ends and other control characters; "" for NULL. */
+/* The library quotes names and paths of the file, which may hold anything. */
 static void copy_line(char *to, size_t size, const char *from)
 {
     snprintf(to, size, "%s", from ? from : "");
@@ -59,6 +60,7 @@ void h5_reason(char reason[H5_REASON_SIZE])
     hid_t stack = H5Eget_current_stack();
     if (stack < 0)
         return;
+    /* Upward: from the innermost layer to the call that was made. */
     H5Ewalk2(stack, H5E_WALK_UPWARD, take_entry, reason);
     H5Eclose_stack(stack);
 }
@@ -89,6 +91,7 @@ enum status h5_open(const char *path, hid_t *file)
     bool fault = fault_here();
     if (fault)
         errno = EIO;
+    /* access() may differ from open() for a set-user-id program, which this is not. */
     QO_CHECK(!fault && access(path, R_OK) == 0, QO_NO_INPUT, "%s: cannot be opened: %s", path,
              strerror(errno));
     QO_H5(access_list = H5Pcreate(H5P_FILE_ACCESS), QO_NO_MEMORY, "%s: no memory to open it", path);
@@ -145,6 +148,7 @@ bool h5_close(hid_t *id)
 static enum status names_grow(struct h5_names *names)
 {
     char **larger;
+    /* 16 is more than most groups have. */
     int64_t capacity = names->capacity ? 2 * names->capacity : 16;
     enum status status = memory_alloc("names of an HDF5 group", capacity, sizeof *larger, &larger);
     if (status != QO_OK)
@@ -201,6 +205,7 @@ static enum status read_attribute(hid_t object, const char *origin, const char *
 {
     enum status status = QO_OK;
     hid_t attribute = H5I_INVALID_HID, type = H5I_INVALID_HID, space = H5I_INVALID_HID;
+    /* How many fit x: the file's own number is held against it before the read. */
     int64_t room = *count;
     QO_H5(attribute = H5Aopen(object, name, H5P_DEFAULT), QO_DATA, "%s: it has no attribute %s",
           origin, name);

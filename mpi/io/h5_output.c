@@ -4,9 +4,15 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "comm_mpi.h"
 #include "fault.h"
+#include "log.h"
+
+/* Of a path and the name of a link. */
+#define ALIAS_SIZE 4096
 
 /* comm_agree, or of one process alone. */
 static enum status agree(const struct h5_output *output, enum status status)
@@ -50,12 +56,53 @@ static enum status set_driver(const struct h5_output *output, hid_t access_list)
         MPI_Comm comm = comm_mpi(output->comm);
         QO_H5(H5Pset_fapl_mpio(access_list, comm, MPI_INFO_NULL), QO_INTERNAL,
               "%s: no HDF5 over MPI-IO", path);
-        QO_H5(H5Pset_dxpl_mpio(output->transfer, H5FD_MPIO_COLLECTIVE), QO_INTERNAL,
-              "%s: no collective HDF5", path);
+        /* Each rank writes for itself, which costs nothing as its part is one run of bytes: in a
+         * collective write that fails on one rank HDF5 leaves the others in MPI_File_set_view. */
+        QO_H5(H5Pset_dxpl_mpio(output->transfer, H5FD_MPIO_INDEPENDENT), QO_INTERNAL,
+              "%s: no HDF5 over MPI-IO", path);
     } else {
         QO_H5(H5Pset_fapl_sec2(access_list), QO_INTERNAL, "%s: no plain HDF5 driver", path);
     }
 done:
+    return status;
+}
+
+/*
+ * Open MPI's own MPI-IO opens, with each file, a semaphore that is named after the last part of the
+ * path alone. A run that is killed while it holds it stops all later runs on this machine that open
+ * a file of that name, wherever it lies, and another user's cannot be opened. So the ranks open the
+ * file by a link of a name of its own, which is removed at once. No link, no harm: then by its
+ * name.
+ */
+static void make_alias(const char *partial, char alias[ALIAS_SIZE])
+{
+    struct timespec now = {0};
+    const char *slash = strrchr(partial, '/');
+    const char *name = slash ? slash + 1 : partial;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int n = snprintf(alias, ALIAS_SIZE, "%.*s.quantopt-%ld-%lld%09ld", (int)(name - partial),
+                     partial, (long)getpid(), (long long)now.tv_sec, now.tv_nsec);
+    if (n >= ALIAS_SIZE || symlink(name, alias) != 0)
+        alias[0] = '\0';
+}
+
+/* Makes the file; collective for several ranks. */
+static enum status create_file(struct h5_output *output, const char *partial, hid_t create_list,
+                               hid_t access_list)
+{
+    enum status status = QO_OK;
+    char alias[ALIAS_SIZE] = "";
+    if (output->is_parallel) {
+        if (is_writer(output))
+            make_alias(partial, alias);
+        comm_broadcast(output->comm, alias, sizeof alias);
+    }
+    output->file = H5Fcreate(alias[0] ? alias : partial, H5F_ACC_TRUNC, create_list, access_list);
+    if (output->file < 0)
+        status = h5_raise(QO_CANT_CREATE, "%s: cannot be created", partial);
+    status = h5_output_agree(output, status);
+    if (is_writer(output) && alias[0] && unlink(alias) != 0)
+        log_warn("%s: cannot be removed: %s; delete it", alias, strerror(errno));
     return status;
 }
 
@@ -77,12 +124,10 @@ enum status h5_output_open(struct h5_output *output, const struct comm *comm, co
     QO_TRY(set_driver(output, access_list));
 done:
     status = agree(output, status);
-    if (status == QO_OK && (status = ready(output, "the file")) == QO_OK) {
-        output->file = H5Fcreate(partial, H5F_ACC_TRUNC, create_list, access_list);
-        if (output->file < 0)
-            status = h5_raise(QO_CANT_CREATE, "%s: cannot be created", partial);
-        status = h5_output_agree(output, status);
-    }
+    if (status == QO_OK)
+        status = ready(output, "the file");
+    if (status == QO_OK)
+        status = create_file(output, partial, create_list, access_list);
     h5_close(&create_list);
     h5_close(&access_list);
     return status;
@@ -96,24 +141,45 @@ enum status h5_output_agree(struct h5_output *output, enum status status)
     return status;
 }
 
+/* Closes; what HDF5 could not close stays half open in it, whatever the driver. */
+static enum status close_file(struct h5_output *output)
+{
+    enum status status = h5_close(&output->file) ? QO_OK : QO_IO;
+    h5_close(&output->transfer);
+    return status;
+}
+
+/* Notes a failed close, of which all ranks know. */
+static enum status end(struct h5_output *output, enum status status)
+{
+    status = agree(output, status);
+    output->broken = status;
+    if (status == QO_OK)
+        *output = (struct h5_output){.file = H5I_INVALID_HID, .transfer = H5I_INVALID_HID};
+    return status;
+}
+
 enum status h5_output_close(struct h5_output *output)
 {
-    enum status status = QO_OK;
-    h5_close(&output->transfer);
-    if (!h5_close(&output->file))
-        status = h5_raise(QO_IO, "%s: cannot be closed; check the disk", output->path);
-    return h5_output_agree(output, status);
+    enum status status = close_file(output);
+    if (status != QO_OK)
+        status = h5_raise(status, "%s: cannot be closed; check the disk", output->path);
+    return end(output, status);
 }
 
 void h5_output_discard(struct h5_output *output)
 {
-    if (!output->path || output->broken != QO_OK)
-        return;
-    h5_close(&output->transfer);
     /* The agreement passes the earlier text on. */
-    bool is_closed = h5_close(&output->file);
-    if (h5_output_agree(output, is_closed ? QO_OK : QO_IO) == QO_OK)
-        output->path = NULL;
+    if (output->path && output->broken == QO_OK)
+        (void)(end(output, close_file(output)) == QO_OK);
+}
+
+void h5_output_give_up(const struct h5_output *output, const struct comm *comm)
+{
+    if (output->broken == QO_OK)
+        return;
+    log_error("%s", status_text());
+    comm_abort(comm, output->broken);
 }
 
 /* A list for links: names in UTF-8, groups on the way made. */

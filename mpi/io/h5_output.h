@@ -17,7 +17,7 @@
  * A file is made by all ranks of `comm` through MPI-IO; where `comm` has one rank, or is NULL and
  * the file is this process' own, through the plain driver. Functions that create must be called by
  * all ranks with the same arguments; they bring no agreement of their own. Data move in collective
- * calls, which agree.
+ * calls, which agree; each rank's part by itself.
  */
 struct h5_output {
     const struct comm *comm; /* or NULL */
@@ -37,18 +37,35 @@ struct h5_output {
 #define H5_OUTPUT_MAX_TEXT 61440
 
 /*
+ * What is to be reserved beyond output->end and the datasets that are about to be made: groups and
+ * attributes, of some 10 KiB a result. It is to be done before they are made: a file that HDF5
+ * cannot write or bring to its size when it is closed is broken.
+ */
+#define H5_OUTPUT_SLACK ((int64_t)2 << 20)
+
+/*
  * Collective. Starts the file `partial`, which exists and is empty. The same status on all ranks.
  * h5_output_close or h5_output_discard is to be called in any case.
  */
 QO_MUST_USE enum status h5_output_open(struct h5_output *output, const struct comm *comm,
                                        const char *path, const char *partial);
 
-/* Collective. Closes the file; QO_IO on all ranks if that fails on one. */
+/*
+ * Collective. Closes the file; QO_IO on all ranks if that fails on one, and the output is broken
+ * then. Not promised: that ranks come back where one of several alone cannot write the groups and
+ * attributes that HDF5 has kept for the end; inside HDF5 the others wait for it.
+ */
 QO_MUST_USE enum status h5_output_close(struct h5_output *output);
 
 /* Collective. Closes a file that is given up, the text of an earlier failure kept. A zeroed or
  * closed output is allowed; a broken one is left as it is. */
 void h5_output_discard(struct h5_output *output);
+
+/*
+ * Local. Returns unless the output is broken. Then MPI_Finalize, in which HDF5 closes what is open,
+ * would crash or hang: status_text() is printed here and the program ends with that failure's code.
+ */
+void h5_output_give_up(const struct h5_output *output, const struct comm *comm);
 
 /* Collective. Agrees on what HDF5 calls of all ranks gave; a failure of several ranks breaks the
  * output. */

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "log.h"
 
@@ -24,6 +25,7 @@ static const struct layout layout_of[ELEMENT_NUM_TYPES] = {
     [ELEMENT_F64] = {8, 63, 52, 11, 0, 52, 1023},
 };
 
+/* Member by member: bytes between members would be left to chance. */
 static bool layout_equal(const struct layout *a, const struct layout *b)
 {
     return a->bytes == b->bytes && a->sign == b->sign && a->exponent == b->exponent &&
@@ -32,6 +34,8 @@ static bool layout_equal(const struct layout *a, const struct layout *b)
 }
 
 /* Whether a float has no bits beside its fields and a leading one that is not stored. */
+/* Padding or a stored leading one would make the same bits another number. VAX floats have
+ * another order and end here. */
 static bool is_plain_float(hid_t type)
 {
     H5T_order_t order = H5Tget_order(type);
@@ -42,6 +46,7 @@ static bool is_plain_float(hid_t type)
 /* Looks for the element type with the bit fields of this float. */
 static bool find_element(hid_t type, enum element_type *element)
 {
+    /* Sizes alone say little: float16 and bfloat16 have the same. */
     struct layout it = {.bytes = H5Tget_size(type), .bias = H5Tget_ebias(type)};
     if (!is_plain_float(type) || H5Tget_fields(type, &it.sign, &it.exponent, &it.exponent_size,
                                                &it.mantissa, &it.mantissa_size) < 0)
@@ -86,6 +91,7 @@ static const char *class_name(H5T_class_t class)
 struct hdf5_type hdf5_type_find(hid_t type)
 {
     struct hdf5_type found = {.kind = HDF5_OTHER};
+    /* A compound or an array of floats is not taken apart: which part would be the vector? */
     H5T_class_t class = H5Tget_class(type);
     if (class == H5T_FLOAT)
         found.kind = find_element(type, &found.element) ? HDF5_ELEMENT : HDF5_ODD_FLOAT;
@@ -104,9 +110,11 @@ struct hdf5_type hdf5_type_find(hid_t type)
 static enum status look_at_space(hid_t space, const char *origin, struct vector_info *info)
 {
     enum status status = QO_OK;
+    /* The library itself refuses a file that claims more dimensions. */
     hsize_t dims[H5S_MAX_RANK];
     H5S_class_t class = H5Sget_simple_extent_type(space);
     info->num_dims = 0;
+    /* Set for every class, since the two without dimensions return early. */
     info->n = class == H5S_SCALAR;
     QO_H5(class == H5S_NO_CLASS ? -1 : 0, QO_DATA, "%s: its shape is damaged", origin);
     /* A null dataspace has no elements, a scalar has one; neither has dimensions. */
@@ -129,6 +137,76 @@ done:
     return status;
 }
 
+/* Unsigned words of 16 bits, in either byte order. An enumeration is of another class. */
+static bool is_plain_word(hid_t type)
+{
+    H5T_order_t order = H5Tget_order(type);
+    return H5Tget_class(type) == H5T_INTEGER && H5Tget_size(type) == 2 &&
+           H5Tget_precision(type) == 16 && H5Tget_sign(type) == H5T_SGN_NONE &&
+           (order == H5T_ORDER_LE || order == H5T_ORDER_BE);
+}
+
+/* Whether a text attribute says "bfloat16". A text of variable length, as h5py writes it, is the
+ * library's and goes back to it. */
+static enum status says_bfloat16(hid_t attribute, hid_t type, const char *origin, bool *says)
+{
+    static const char word[] = "bfloat16";
+    enum status status = QO_OK;
+    /* One byte more than the word, so that a longer text is not taken for it. */
+    char fixed[sizeof word + 1] = "", *variable = NULL;
+    bool is_variable = H5Tis_variable_str(type) > 0;
+    hid_t memory = H5Tcopy(H5T_C_S1);
+    QO_H5(memory, QO_NO_MEMORY, "%s: no memory", origin);
+    QO_H5(H5Tset_size(memory, is_variable ? H5T_VARIABLE : sizeof fixed), QO_NO_MEMORY,
+          "%s: no memory", origin);
+    /* The library converts lengths, but refuses to convert between character sets. */
+    QO_H5(H5Tset_cset(memory, H5Tget_cset(type)), QO_DATA, "%s: its attribute dtype is damaged",
+          origin);
+    QO_H5(H5Aread(attribute, memory, is_variable ? (void *)&variable : fixed), QO_DATA,
+          "%s: its attribute dtype cannot be read", origin);
+    *says = is_variable ? variable && strcmp(variable, word) == 0
+                        : strncmp(fixed, word, sizeof fixed) == 0;
+done:
+    H5free_memory(variable);
+    h5_close(&memory);
+    return status;
+}
+
+/*
+ * HDF5 has no bfloat16 that other programs know, so it is often stored as its bit patterns; a
+ * restored file does so, and says it in the attribute dtype. Nothing but that attribute tells them
+ * from counts, hence all other words stay integers.
+ */
+static enum status look_for_bfloat16(hid_t dataset, hid_t datatype, const char *origin,
+                                     struct hdf5_type *found)
+{
+    enum status status = QO_OK;
+    bool says = false;
+    hid_t attribute = H5I_INVALID_HID, type = H5I_INVALID_HID, space = H5I_INVALID_HID;
+    htri_t exists = is_plain_word(datatype) ? H5Aexists(dataset, "dtype") : 0;
+    QO_H5(exists, QO_DATA, "%s: its attributes cannot be read", origin);
+    if (!exists)
+        return QO_OK;
+    QO_H5(attribute = H5Aopen(dataset, "dtype", H5P_DEFAULT), QO_DATA,
+          "%s: its attribute dtype cannot be opened", origin);
+    QO_H5(type = H5Aget_type(attribute), QO_DATA, "%s: its attribute dtype is damaged", origin);
+    QO_H5(space = H5Aget_space(attribute), QO_DATA, "%s: its attribute dtype is damaged", origin);
+    /* An attribute of that name with another meaning is no fault of the file. */
+    if (H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1)
+        QO_TRY(says_bfloat16(attribute, type, origin, &says));
+    if (says)
+        *found = (struct hdf5_type){.kind = HDF5_ELEMENT,
+                                    .element = ELEMENT_BF16,
+                                    .is_swapped =
+                                        H5Tget_order(datatype) != H5Tget_order(H5T_NATIVE_UINT16),
+                                    .text = "bfloat16"};
+done:
+    h5_close(&attribute);
+    h5_close(&type);
+    h5_close(&space);
+    return status;
+}
+
 enum status hdf5_dataset_look(hid_t dataset, const char *origin, struct entry *entry,
                               struct hdf5_type *type)
 {
@@ -136,6 +214,7 @@ enum status hdf5_dataset_look(hid_t dataset, const char *origin, struct entry *e
     hid_t datatype = H5I_INVALID_HID, space = H5I_INVALID_HID;
     QO_H5(datatype = H5Dget_type(dataset), QO_DATA, "%s: its type cannot be read", origin);
     *type = hdf5_type_find(datatype);
+    QO_TRY(look_for_bfloat16(dataset, datatype, origin, type));
     if (type->kind == HDF5_ELEMENT) {
         entry->info.type = type->element;
         entry->is_swapped = type->is_swapped;
@@ -157,6 +236,7 @@ static enum status check_filters(hid_t plist, const char *origin)
     QO_H5(count, QO_DATA, "%s: its filters cannot be read", origin);
     for (int i = 0; i < count; i++) {
         unsigned flags = 0, config = 0;
+        /* The filter's own parameters are not asked for: there is no room to give. */
         size_t num_values = 0;
         char name[64] = "";
         H5Z_filter_t id = H5Pget_filter2(plist, (unsigned)i, &flags, &num_values, NULL, sizeof name,
@@ -191,6 +271,7 @@ static enum status check_external(hid_t dataset, hid_t plist, const char *origin
     hsize_t size, last[H5S_MAX_RANK], one[H5S_MAX_RANK];
     hid_t space = H5I_INVALID_HID, element = H5I_INVALID_HID, type = H5I_INVALID_HID;
     /* The last element: whoever can read it has the file, and a file long enough. */
+    /* The first file is named; which of several is missing, the library does not say. */
     H5Pget_external(plist, 0, sizeof name - 1, name, &offset, &size);
     QO_H5(space = H5Dget_space(dataset), QO_DATA, "%s: its shape cannot be read", origin);
     QO_H5(type = H5Dget_type(dataset), QO_DATA, "%s: its type cannot be read", origin);
@@ -202,6 +283,7 @@ static enum status check_external(hid_t dataset, hid_t plist, const char *origin
     if (entry->info.num_dims > 0)
         QO_H5(H5Sselect_hyperslab(space, H5S_SELECT_SET, last, NULL, one, NULL), QO_DATA,
               "%s: its shape is damaged", origin);
+    /* As stored and of 8 bytes at most, so it fits whatever the type. */
     if (H5Dread(dataset, type, element, space, H5P_DEFAULT, byte) < 0) {
         h5_reason(reason);
         status =
@@ -222,6 +304,7 @@ static enum status check_storage(hid_t dataset, hid_t file, const char *origin,
                                  const struct entry *entry)
 {
     enum status status = QO_OK;
+    /* Known from the headers alone, so a cut file of terabytes is found at once. */
     hsize_t file_size = 0, stored = H5Dget_storage_size(dataset);
     hsize_t needed = (hsize_t)entry->info.n * element_size(entry->info.type);
     haddr_t offset = H5Dget_offset(dataset);
@@ -233,6 +316,7 @@ static enum status check_storage(hid_t dataset, hid_t file, const char *origin,
     if (offset == HADDR_UNDEF) /* inside the object's header */
         return QO_OK;
     QO_H5(H5Fget_filesize(file, &file_size), QO_DATA, "%s: the file has no size", origin);
+    /* Subtracted: a hostile offset could make a sum wrap. */
     QO_CHECK(offset <= file_size && stored <= file_size - offset, QO_DATA,
              "%s: its data would end behind the end of the file; the file is cut or damaged",
              origin);
@@ -277,9 +361,12 @@ done:
     return status;
 }
 
-/* Reads an attribute if it is one number; otherwise *is_number is false. */
-static enum status read_number(hid_t dataset, const char *origin, const char *name, double *value,
-                               bool *is_number)
+/*
+ * Reads an attribute if it is one number; otherwise *is_number is false. A word beside bfloat16
+ * stored as words is one of these, by the rule that a fill value has the type of its variable.
+ */
+static enum status read_number(hid_t dataset, const char *origin, const char *name,
+                               bool are_patterns, double *value, bool *is_number)
 {
     enum status status = QO_OK;
     hid_t attribute = H5I_INVALID_HID, type = H5I_INVALID_HID, space = H5I_INVALID_HID;
@@ -289,12 +376,15 @@ static enum status read_number(hid_t dataset, const char *origin, const char *na
     QO_H5(space = H5Aget_space(attribute), QO_DATA, "%s: its attribute %s is damaged", origin,
           name);
     H5T_class_t class = H5Tget_class(type);
+    /* netCDF allows a text or a list; neither is equal to an element. */
     *is_number =
         (class == H5T_FLOAT || class == H5T_INTEGER) && H5Sget_simple_extent_npoints(space) == 1;
     if (*is_number)
         QO_H5(H5Aread(attribute, H5T_NATIVE_DOUBLE, value), QO_DATA,
               "%s: its attribute %s cannot be read", origin, name);
-    else
+    if (*is_number && are_patterns && is_plain_word(type))
+        *value = element_value(ELEMENT_BF16, (uint64_t)*value);
+    if (!*is_number)
         log_info("%s: attribute %s is not a single number and is ignored", origin, name);
 done:
     h5_close(&attribute);
@@ -321,17 +411,22 @@ enum status hdf5_dataset_fills(hid_t dataset, const char *origin, struct vector_
 {
     static const char *const names[2] = {"_FillValue", "missing_value"};
     enum status status = QO_OK;
+    hid_t type = H5I_INVALID_HID;
     info->num_fills = 0;
+    QO_H5(type = H5Dget_type(dataset), QO_DATA, "%s: its type cannot be read", origin);
+    bool are_patterns = H5Tget_class(type) == H5T_INTEGER;
     for (int i = 0; i < 2; i++) {
         double value = 0;
         bool is_number = false;
+        /* Asked for first: to open what is not there is an error for the library. */
         htri_t exists = H5Aexists(dataset, names[i]);
         QO_H5(exists, QO_DATA, "%s: its attributes cannot be read", origin);
         if (exists)
-            QO_TRY(read_number(dataset, origin, names[i], &value, &is_number));
+            QO_TRY(read_number(dataset, origin, names[i], are_patterns, &value, &is_number));
         if (is_number)
             add_fill(info, value);
     }
 done:
+    h5_close(&type);
     return status;
 }

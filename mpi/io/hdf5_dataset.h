@@ -27,6 +27,7 @@ struct hdf5_type hdf5_type_find(hid_t type);
 /*
  * Local. Fills in type, num_dims, shape, n and is_swapped of an entry. n = 0 where the dataset has
  * no elements. *type is what it holds; unless that is HDF5_ELEMENT the rest is not filled in.
+ * uint16 with a text attribute dtype = "bfloat16" is bfloat16, as --restore writes it.
  * `origin` begins the messages. QO_DATA: damaged, or sizes that overflow.
  */
 QO_MUST_USE enum status hdf5_dataset_look(hid_t dataset, const char *origin, struct entry *entry,

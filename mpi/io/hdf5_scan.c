@@ -7,7 +7,6 @@
  */
 #include "hdf5_scan.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,10 +25,12 @@
 /* Addresses of objects seen: open addressing, never more than half full; 0 is an empty slot. */
 struct address_set {
     uint64_t *slot;
+    /* num_slots is a power of two, so that a mask takes the place of a division. */
     int64_t num_slots, num_used;
 };
 
-struct walk {
+/* One file while it is walked over. */
+struct hdf5_scan {
     const struct source_request *request;
     const char *path; /* of the file */
     struct catalog *catalog;
@@ -45,6 +46,7 @@ struct walk {
 static uint64_t *address_slot(const struct address_set *set, uint64_t key)
 {
     uint64_t mask = (uint64_t)set->num_slots - 1;
+    /* The upper half of the product, cut to the table. */
     uint64_t at = (key * 0x9e3779b97f4a7c15u) >> 32 & mask;
     while (set->slot[at] != 0 && set->slot[at] != key)
         at = (at + 1) & mask;
@@ -71,6 +73,7 @@ static enum status address_grow(struct address_set *set)
 /* Adds an address; *is_new is false if it was there. */
 static enum status address_add(struct address_set *set, haddr_t address, bool *is_new)
 {
+    /* Half full at most: an empty slot ends each search, and there is always one near. */
     if (2 * set->num_used >= set->num_slots) {
         enum status status = address_grow(set);
         if (status != QO_OK)
@@ -88,6 +91,7 @@ static enum status address_add(struct address_set *set, haddr_t address, bool *i
 /* *joined = "group/name"; the root group is "". */
 static enum status join(const char *group, const char *name, char **joined)
 {
+    /* Any length: HDF5 limits names only at 64 KiB each. */
     size_t size = strlen(group) + strlen(name) + 2;
     enum status status = memory_alloc("an HDF5 path", (int64_t)size, 1, joined);
     if (status == QO_OK)
@@ -110,88 +114,100 @@ static enum status make_origin(const char *file, const char *dataset, char **ori
     return QO_OK;
 }
 
-/* Whether --include and --exclude leave a dataset in, as far as its path tells. */
-static bool is_wanted(const struct source_request *request, const char *path)
-{
-    const char *name = path + strspn(path, "/");
-    if (request->include && fnmatch(request->include, name, 0) != 0)
-        return false;
-    return !request->exclude || fnmatch(request->exclude, name, 0) != 0;
-}
-
 /* A dataset that is no vector: counted, and said. */
-static enum status pass_over(struct walk *walk, const char *origin, const struct hdf5_type *type)
+static enum status pass_over(struct hdf5_scan *scan, const char *origin,
+                             const struct hdf5_type *type)
 {
-    if (walk->is_listing)
+    if (scan->is_listing)
         return QO_OK;
+    /* A float that is left out may surprise; integers beside the data do not. */
     if (type->kind == HDF5_ODD_FLOAT)
         log_info("%s: skipped, %s elements of no IEEE format", origin, type->text);
     else
         log_detail("%s: skipped, %s elements", origin, type->text);
     /* The first one is named if nothing else is found: it tells what kind of file this is. */
-    walk->num_unusable++;
-    if (walk->unusable_origin)
+    scan->num_unusable++;
+    if (scan->unusable_origin)
         return QO_OK;
-    snprintf(walk->unusable, sizeof walk->unusable, "%s", type->text);
-    return memory_copy_text(origin, &walk->unusable_origin);
+    snprintf(scan->unusable, sizeof scan->unusable, "%s", type->text);
+    return memory_copy_text(origin, &scan->unusable_origin);
 }
 
 /* Adds an open dataset of a type of ours to the catalog. */
-static enum status add_vector(struct walk *walk, hid_t dataset, const char *origin,
+static enum status add_vector(struct hdf5_scan *scan, hid_t dataset, const char *origin,
                               struct entry *entry)
 {
     enum status status = QO_OK;
     /* Empty vectors have no data that could be damaged; the source decides what to do with them. */
-    if (!walk->is_listing && entry->info.n > 0) {
+    if (!scan->is_listing && entry->info.n > 0) {
         QO_TRY(hdf5_dataset_check(dataset, origin, entry));
-        if (!walk->request->ignore_fills)
+        if (!scan->request->ignore_fills)
             QO_TRY(hdf5_dataset_fills(dataset, origin, &entry->info));
     }
-    QO_TRY(catalog_add(walk->catalog, entry));
+    QO_TRY(catalog_add(scan->catalog, entry));
 done:
     return status;
 }
 
-static enum status look_at_dataset(struct walk *walk, hid_t group, const char *name,
+static enum status look_at_dataset(struct hdf5_scan *scan, hid_t group, const char *name,
                                    const char *path, const char *origin)
 {
     enum status status = QO_OK;
     /* catalog_add copies these texts and changes none of them. */
     struct entry entry = {.info.name = (char *)(uintptr_t)path,
                           .reader = &reader_hdf5,
-                          .file = (char *)(uintptr_t)walk->path,
+                          .file = (char *)(uintptr_t)scan->path,
                           .dataset = (char *)(uintptr_t)path};
     /* Stays so where the dataset cannot be opened. */
     struct hdf5_type type = {.kind = HDF5_OTHER};
+    /* By its name in the open group: a path from the root would be walked anew each time. */
     hid_t dataset = fault_here() ? H5I_INVALID_HID : H5Dopen2(group, name, H5P_DEFAULT);
     QO_H5(dataset, QO_DATA,
           "%s: damaged, cannot be opened; name the datasets to be read (FILE:DATASET)", origin);
     QO_TRY(hdf5_dataset_look(dataset, origin, &entry, &type));
-    status = type.kind == HDF5_ELEMENT ? add_vector(walk, dataset, origin, &entry)
-                                       : pass_over(walk, origin, &type);
+    /* The type first: what is no vector is not held to a vector's checks. */
+    status = type.kind == HDF5_ELEMENT ? add_vector(scan, dataset, origin, &entry)
+                                       : pass_over(scan, origin, &type);
 done:
     h5_close(&dataset);
     return status;
 }
 
-/* A dataset of the walk; one that cannot be read matters only if it is wanted. */
-static enum status visit_dataset(struct walk *walk, hid_t group, const char *name, const char *path,
-                                 const char *origin)
+/* Adds a vector of which nothing is known but that it cannot be read, and why. */
+static enum status add_failure(struct hdf5_scan *scan, const char *path, enum status failure)
 {
-    enum status status = look_at_dataset(walk, group, name, path, origin);
-    bool is_unreadable = status == QO_DATA || status == QO_NO_INPUT;
-    if (!is_unreadable || (!walk->is_listing && is_wanted(walk->request, path)))
-        return status;
-    if (!walk->is_listing)
-        log_detail("%s; not asked for", status_text());
-    status_clear();
-    return QO_OK;
+    struct entry entry = {.info.name = (char *)(uintptr_t)path,
+                          .reader = &reader_hdf5,
+                          .file = (char *)(uintptr_t)scan->path,
+                          .dataset = (char *)(uintptr_t)path,
+                          .failure = failure,
+                          .failure_text = (char *)(uintptr_t)status_text()};
+    return catalog_add(scan->catalog, &entry);
 }
 
-static enum status visit_group(struct walk *walk, hid_t group, const char *path, int depth);
+/*
+ * A dataset of the walk. One that cannot be read matters only if it is wanted; that is decided by
+ * its name, and a name may still get a prefix from other inputs, so the failure is kept until then.
+ * A group or an object of unknown kind that cannot be opened is not kept: what it would have held
+ * has no names by which somebody could want it or not.
+ */
+static enum status visit_dataset(struct hdf5_scan *scan, hid_t group, const char *name,
+                                 const char *path, const char *origin)
+{
+    enum status status = look_at_dataset(scan, group, name, path, origin);
+    /* Everything else, as a lack of memory, is no property of the dataset. */
+    if (status != QO_DATA && status != QO_NO_INPUT)
+        return status;
+    status = scan->is_listing ? QO_OK : add_failure(scan, path, status);
+    if (status == QO_OK)
+        status_clear();
+    return status;
+}
+
+static enum status visit_group(struct hdf5_scan *scan, hid_t group, const char *path, int depth);
 
 /* Opens a group and goes on in it. Its handle stays open meanwhile, so depth is limited here. */
-static enum status visit_child_group(struct walk *walk, hid_t group, const char *name,
+static enum status visit_child_group(struct hdf5_scan *scan, hid_t group, const char *name,
                                      const char *path, const char *origin, int depth)
 {
     enum status status = QO_OK;
@@ -200,51 +216,54 @@ static enum status visit_child_group(struct walk *walk, hid_t group, const char 
              origin, MAX_DEPTH);
     QO_H5(child = H5Gopen2(group, name, H5P_DEFAULT), QO_DATA, "%s: the group cannot be opened",
           origin);
-    status = visit_group(walk, child, path, depth + 1);
+    status = visit_group(scan, child, path, depth + 1);
 done:
     h5_close(&child);
     return status;
 }
 
 /* An object of a group: a group, a dataset, or a datatype, which is nothing to us. */
-static enum status visit_object(struct walk *walk, hid_t group, const char *name, const char *path,
-                                int depth)
+static enum status visit_object(struct hdf5_scan *scan, hid_t group, const char *name,
+                                const char *path, int depth)
 {
     enum status status = QO_OK;
     char *origin = NULL;
     bool is_new = false;
     H5O_info_t info;
-    QO_TRY(make_origin(walk->path, path, &origin));
+    QO_TRY(make_origin(scan->path, path, &origin));
+    /* Basic fields only; the library would count attributes and messages for the others. */
     herr_t found =
         fault_here() ? -1 : H5Oget_info_by_name2(group, name, &info, H5O_INFO_BASIC, H5P_DEFAULT);
     QO_H5(found, QO_DATA,
           "%s: damaged, cannot be opened; name the datasets to be read (FILE:DATASET)", origin);
     /* An object seen before is one with a second name, or a group above this one. */
-    QO_TRY(address_add(&walk->seen, info.addr, &is_new));
+    QO_TRY(address_add(&scan->seen, info.addr, &is_new));
+    /* Seen is seen, even if it failed: a second name would only fail again. */
     if (is_new && info.type == H5O_TYPE_DATASET)
-        status = visit_dataset(walk, group, name, path, origin);
+        status = visit_dataset(scan, group, name, path, origin);
     if (is_new && info.type == H5O_TYPE_GROUP)
-        status = visit_child_group(walk, group, name, path, origin, depth);
+        status = visit_child_group(scan, group, name, path, origin, depth);
 done:
     memory_free(origin);
     return status;
 }
 
 /* All objects of a group, in the order of their names. The root group's path is "". */
-static enum status visit_group(struct walk *walk, hid_t group, const char *path, int depth)
+static enum status visit_group(struct hdf5_scan *scan, hid_t group, const char *path, int depth)
 {
     enum status status = QO_OK;
     struct h5_names names = {0};
     char *child = NULL, *origin = NULL;
-    QO_TRY(make_origin(walk->path, path[0] ? path : "/", &origin));
+    QO_TRY(make_origin(scan->path, path[0] ? path : "/", &origin));
+    /* All names before the first object: nothing is opened from within the library's walk. */
     QO_TRY(h5_names_read(group, origin, &names));
-    if (names.num_others > 0 && !walk->is_listing)
+    if (names.num_others > 0 && !scan->is_listing)
         log_detail("%s: %lld links in it are not followed", origin, (long long)names.num_others);
     for (int64_t i = 0; i < names.count; i++) {
         QO_TRY(join(path, names.name[i], &child));
-        status = visit_object(walk, group, names.name[i], child, depth);
+        status = visit_object(scan, group, names.name[i], child, depth);
         /* Who only wants names is served with those that can be had. */
-        QO_TRY(walk->is_listing && status == QO_DATA ? QO_OK : status);
+        QO_TRY(scan->is_listing && status == QO_DATA ? QO_OK : status);
         memory_free(child);
         child = NULL;
     }
@@ -256,22 +275,23 @@ done:
 }
 
 /* The whole file, from its root group; begins with nothing seen. */
-static enum status visit_file(struct walk *walk, hid_t file)
+static enum status visit_file(struct hdf5_scan *scan, hid_t file)
 {
     enum status status = QO_OK;
     hid_t root = H5I_INVALID_HID;
     bool is_new;
     H5O_info_t info;
     QO_H5(root = H5Gopen2(file, "/", H5P_DEFAULT), QO_DATA, "%s: its root group is damaged",
-          walk->path);
+          scan->path);
     QO_H5(H5Oget_info2(root, &info, H5O_INFO_BASIC), QO_DATA, "%s: its root group is damaged",
-          walk->path);
-    QO_TRY(address_add(&walk->seen, info.addr, &is_new));
-    status = visit_group(walk, root, "", 0);
+          scan->path);
+    /* A link back to the root is then one to an object already seen. */
+    QO_TRY(address_add(&scan->seen, info.addr, &is_new));
+    status = visit_group(scan, root, "", 0);
 done:
     h5_close(&root);
-    memory_free(walk->seen.slot);
-    walk->seen = (struct address_set){0};
+    memory_free(scan->seen.slot);
+    scan->seen = (struct address_set){0};
     return status;
 }
 
@@ -281,10 +301,10 @@ static enum status scan_all(const struct source_request *request, hid_t file, co
 {
     enum status status = QO_OK;
     int before = catalog->num_entries;
-    struct walk walk = {.request = request, .path = path, .catalog = catalog};
-    QO_TRY(visit_file(&walk, file));
+    struct hdf5_scan scan = {.request = request, .path = path, .catalog = catalog};
+    QO_TRY(visit_file(&scan, file));
     /* Nothing at all, and nothing of use, are different mistakes. */
-    QO_CHECK(catalog->num_entries > before || walk.num_unusable > 0, QO_DATA,
+    QO_CHECK(catalog->num_entries > before || scan.num_unusable > 0, QO_DATA,
              "%s: no dataset in it (links are not followed); give a file with float16, float32 or "
              "float64 datasets",
              path);
@@ -292,12 +312,12 @@ static enum status scan_all(const struct source_request *request, hid_t file, co
         catalog->num_entries > before, QO_DATA,
         "%s: no floating-point dataset in it, only %lld of other types (%s: %s); convert what you "
         "want to float32 or float64",
-        path, (long long)walk.num_unusable, walk.unusable_origin + strlen(path) + 1, walk.unusable);
-    if (walk.num_unusable > 0)
+        path, (long long)scan.num_unusable, scan.unusable_origin + strlen(path) + 1, scan.unusable);
+    if (scan.num_unusable > 0)
         log_info("%s: %lld datasets of other types are skipped", path,
-                 (long long)walk.num_unusable);
+                 (long long)scan.num_unusable);
 done:
-    memory_free(walk.unusable_origin);
+    memory_free(scan.unusable_origin);
     return status;
 }
 
@@ -307,10 +327,12 @@ static void list_vectors(const struct source_request *request, hid_t file, const
 {
     /* A catalog of its own: what is found here is shown and not read. */
     struct catalog catalog = {0};
-    struct walk walk = {.request = request, .path = path, .catalog = &catalog, .is_listing = true};
+    struct hdf5_scan scan = {
+        .request = request, .path = path, .catalog = &catalog, .is_listing = true};
     size_t used = 0;
     text[0] = '\0';
-    if (visit_file(&walk, file) != QO_OK)
+    /* A walk over the whole file for a message: only after a mistake, and once. */
+    if (visit_file(&scan, file) != QO_OK)
         status_clear(); /* what was found until then still helps */
     for (int i = 0; i < catalog.num_entries && i < MAX_SHOWN && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "; it has ",
@@ -372,6 +394,7 @@ static enum status open_named(const struct source_request *request, hid_t file, 
         is_root ? 0 : H5Oget_info_by_name2(file, name, &info, H5O_INFO_BASIC, H5P_DEFAULT);
     if (found < 0)
         h5_reason(reason);
+    /* Two failures with two remedies: a name that is wrong, and a file that is. */
     QO_CHECK(found >= 0 || !is_hard_link(file, name), QO_DATA,
              "%s: damaged, cannot be opened (HDF5: %s)", origin, reason);
     /* A name that is not there is a mistake of the user, who gets some that are. */
@@ -398,10 +421,12 @@ static enum status scan_one(const struct source_request *request, hid_t file, co
     char *name = NULL, *origin = NULL;
     struct entry entry = {.reader = &reader_hdf5, .file = (char *)(uintptr_t)path};
     struct hdf5_type type;
+    /* So that a dataset has one name however the user writes it. */
     QO_TRY(clean_path(dataset, &name));
     QO_TRY(make_origin(path, name[0] ? name : "/", &origin));
     QO_TRY(open_named(request, file, path, name, origin, &id));
     QO_TRY(hdf5_dataset_look(id, origin, &entry, &type));
+    /* Passed over in a whole file, but here it was asked for: as every failure below. */
     QO_CHECK(type.kind == HDF5_ELEMENT, QO_DATA, "%s: %s elements are not read; convert it to %s",
              origin, type.text, type.kind == HDF5_ODD_FLOAT ? "float64" : "float32 or float64");
     if (entry.info.n > 0) {
@@ -427,6 +452,7 @@ enum status hdf5_scan(const struct source_request *request, const char *path, co
     enum status status = h5_open(path, &file);
     if (status != QO_OK)
         return status;
+    /* The file is closed again: ranks open it for themselves, and only when they read. */
     status = dataset ? scan_one(request, file, path, dataset, catalog)
                      : scan_all(request, file, path, catalog);
     h5_close(&file);

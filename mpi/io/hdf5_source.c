@@ -51,6 +51,7 @@ static bool hdf5_recognises(const struct file_head *head)
     static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
     unsigned char found[8];
     /* A user block of 512 bytes, or that times a power of two, may stand in front. */
+    /* Some 50 places at most, as they double. */
     for (int64_t at = 0; at <= head->size - 8; at = at ? 2 * at : 512) {
         if (pread(head->fd, found, sizeof found, (off_t)at) != (ssize_t)sizeof found)
             return false;
@@ -96,6 +97,7 @@ static enum status check_unchanged(hid_t dataset, const struct entry *entry)
     struct hdf5_type type = {.kind = HDF5_OTHER};
     enum status status = QO_OK;
     QO_TRY(hdf5_dataset_look(dataset, info->origin, &now, &type));
+    /* Fields, not the address: a file may be repacked and still hold the same vector. */
     bool same =
         type.kind == HDF5_ELEMENT && type.element == info->type &&
         type.is_swapped == entry->is_swapped && now.info.num_dims == info->num_dims &&
@@ -112,10 +114,12 @@ static enum status find_chunk(hid_t dataset, const struct vector_info *info,
                               hsize_t chunk[SOURCE_MAX_DIMS])
 {
     enum status status = QO_OK;
+    /* All of it: the library fills in as many as it finds. */
     memset(chunk, 0, SOURCE_MAX_DIMS * sizeof *chunk);
     hid_t plist = H5Dget_create_plist(dataset);
     QO_H5(plist, QO_DATA, "%s: its layout cannot be read", info->origin);
     if (H5Pget_layout(plist) == H5D_CHUNKED) {
+        /* Divided by below, so a 0 in a damaged file must end here. */
         bool is_sound = H5Pget_chunk(plist, SOURCE_MAX_DIMS, chunk) == info->num_dims;
         for (int d = 0; d < info->num_dims; d++)
             is_sound &= chunk[d] > 0;
@@ -135,6 +139,7 @@ static hsize_t layer_bytes(const struct vector_info *info, const hsize_t *chunk)
         hsize_t length = (hsize_t)info->shape[d];
         /* Chunks at the edge are stored whole, so lengths are rounded up to them. */
         hsize_t in_layer = d == 0 ? chunk[d] : length + (chunk[d] - length % chunk[d]) % chunk[d];
+        /* Divided instead of multiplied: the product of hostile chunks could wrap. */
         bytes = in_layer > MAX_CACHE / bytes ? MAX_CACHE + 1 : bytes * in_layer;
     }
     return bytes;
@@ -155,6 +160,7 @@ static enum status open_with_cache(hid_t file, const struct entry *entry, hid_t 
     if (chunk[0] == 0)
         return QO_OK;
     hsize_t layer = layer_bytes(&entry->info, chunk);
+    /* What fits the default cache needs no other one. */
     if (layer <= (1 << 20) || layer > MAX_CACHE)
         return QO_OK;
     /* A cache can be asked for only when a dataset that is not open yet is opened. */
@@ -174,6 +180,7 @@ done:
 /* Opens the entry's dataset, unless it is the open one. */
 static enum status open_dataset(struct handle *handle, const struct entry *entry)
 {
+    /* By address: the text is the source's, one for each entry. */
     if (handle->dataset == entry->dataset && handle->dataset)
         return QO_OK;
     hid_t dataset = H5I_INVALID_HID;
@@ -238,6 +245,7 @@ static enum status read_selection(const struct reading *reading, hid_t memory, h
     }
     QO_H5(file = H5Iget_file_id(reading->dataset), QO_DATA, "%s: its file cannot be asked", origin);
     QO_H5(H5Fget_filesize(file, &size), QO_DATA, "%s: its file cannot be asked", origin);
+    /* A file that was removed is still there for who has it open, so no stat is no failure. */
     QO_CHECK(stat(reading->entry->file, &now) != 0 || (hsize_t)now.st_size >= size, QO_DATA,
              "%s: the file was cut while it was read; run again on a complete one", origin);
 done:
@@ -252,9 +260,11 @@ done:
 static void plan_tile(const struct reading *reading, const struct box *box,
                       hsize_t tile[SOURCE_MAX_DIMS])
 {
+    /* In elements. */
     hsize_t room = (hsize_t)READER_MAX_CALL / reading->size, chunks = reading->max_chunks;
     for (int d = 0; d < box->rank; d++) {
         tile[d] = reading->chunk[d] < room ? reading->chunk[d] : room;
+        /* Never 0: each tile was cut to the room that was left. */
         room /= tile[d];
     }
     /* Outer dimensions grow only while all inner ones are whole: parts stay long runs. */
@@ -293,6 +303,7 @@ static void cut_part(const struct box *box, const hsize_t *tile, const hsize_t *
 /* Steps start[] behind a part, the last dimension first; false behind the last part. */
 static bool next_part(const struct box *box, const struct box *part, hsize_t *start)
 {
+    /* As an odometer, so that parts come in the order of the file. */
     for (int d = box->rank - 1; d >= 0; d--) {
         start[d] = part->start[d] + part->count[d];
         if (start[d] < box->start[d] + box->count[d])
@@ -309,6 +320,7 @@ static enum status read_box(const struct reading *reading, const struct box *box
     const char *origin = reading->entry->info.origin;
     struct box part;
     hsize_t tile[SOURCE_MAX_DIMS], start[SOURCE_MAX_DIMS], within[SOURCE_MAX_DIMS];
+    /* x has the box's shape, so the library puts each part to its place: no copies here. */
     hid_t memory = H5Screate_simple(box->rank, box->count, NULL);
     QO_H5(memory, QO_NO_MEMORY, "%s: no memory to read it", origin);
     /* Parts are selected on both sides, in the array and in x. */
@@ -334,6 +346,7 @@ done:
  * elements. */
 static int64_t largest_box(const struct vector_info *info, int64_t at, int64_t end, struct box *box)
 {
+    /* Divided down from n, which is known to fit: no product is taken. */
     int64_t stride = info->n, rest = at; /* stride: elements of one index of dimension d */
     bool is_set = false;
     int64_t elements = 0;
@@ -358,6 +371,8 @@ static int64_t largest_box(const struct vector_info *info, int64_t at, int64_t e
     return elements;
 }
 
+/* A range of whole rows is one box; at worst there are two for each dimension but the first, and
+ * one. */
 static enum status hdf5_read(struct handle *handle, const struct entry *entry, int64_t begin,
                              int64_t end, void *x)
 {
@@ -366,6 +381,8 @@ static enum status hdf5_read(struct handle *handle, const struct entry *entry, i
     enum status status = open_dataset(handle, entry);
     if (status != QO_OK)
         return status;
+    /* Anew for each range: a few calls without a read, against keeping it in step with the
+     * handle. */
     QO_TRY(reading_init(&reading, handle->dataset_id, entry));
     /* A scalar has no hyperslabs. */
     if (reading.rank == 0)

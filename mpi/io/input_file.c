@@ -37,6 +37,7 @@ enum status input_file_open(const char *path, int *fd, int64_t *size)
              strerror(errno));
     QO_CHECK(!S_ISDIR(about.st_mode), QO_NO_INPUT, "%s: is a directory; name the files in it",
              path);
+    /* Its size is known and each place can be read twice: all readers build on that. */
     QO_CHECK(S_ISREG(about.st_mode), QO_NO_INPUT,
              "%s: is not a regular file; ranks read at many places, so copy it into one", path);
     *size = about.st_size;
@@ -59,6 +60,7 @@ static ssize_t read_or_fault(int fd, void *x, int64_t n, int64_t offset)
         errno = EIO;
         return -1;
     }
+    /* pread, since ranks and readers share no position; a signal is no failure. */
     ssize_t got;
     do
         got = pread(fd, x, (size_t)n, offset);
@@ -78,6 +80,7 @@ enum status input_file_read(int fd, const char *origin, int64_t offset, int64_t 
         if (got < 0)
             return status_raise(QO_IO, "%s: reading %lld bytes at byte %lld failed: %s", origin,
                                 (long long)part, (long long)(offset + at), strerror(errno));
+        /* The size was checked when the file was scanned: it has become shorter since. */
         if (got == 0)
             return status_raise(QO_DATA,
                                 "%s: ends at byte %lld, before byte %lld; it is cut, or was "

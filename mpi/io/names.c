@@ -91,63 +91,143 @@ done:
     return status;
 }
 
-/*
- * With several inputs the stem goes in front of every path, whether names collide or not: so a
- * vector's name does not change with what else happens to be in the other files.
- */
-enum status names_make(struct catalog *catalog, struct input *input, int num_inputs)
-{
-    enum status status = QO_OK;
-    for (int i = 0; i < num_inputs; i++) {
-        QO_TRY(make_stem(input, i));
-        for (int e = input[i].first; e < input[i].end; e++) {
-            struct vector_info *info = &catalog->entry[e].info;
-            char *path = info->name;
-            info->name = NULL;
-            /* Named after its file already: the stem in front would say the same again. */
-            const char *prefix = num_inputs > 1 && path ? input[i].stem : NULL;
-            status = make_name(prefix, path ? path + (path[0] == '/') : input[i].stem, &info->name);
-            memory_free(path);
-            QO_TRY(status);
-        }
-    }
-done:
-    return status;
-}
+/* A name while names are compared, and the input that its vector is from. */
+struct named {
+    const char *name;
+    struct input *input; /* NULL where nobody asks */
+};
 
-/* Compares with '/' before every other character, so that what nests in a name follows right behind
- * it. */
+/*
+ * Compares with '/' before every other character: behind a name come its equals, then what nests in
+ * it, and only then what merely begins with the same letters ("a", "a/b", "a-b").
+ */
 static int by_name(const void *a, const void *b)
 {
-    const unsigned char *s = *(const unsigned char *const *)a,
-                        *t = *(const unsigned char *const *)b;
+    const unsigned char *s = (const unsigned char *)((const struct named *)a)->name,
+                        *t = (const unsigned char *)((const struct named *)b)->name;
     while (*s && *s == *t)
         s++, t++;
     int c = *s == '/' ? 1 : *s ? *s + 1 : 0, d = *t == '/' ? 1 : *t ? *t + 1 : 0;
     return (c > d) - (c < d);
 }
 
-/* After sorting, equal names and those that nest are neighbours, so n log n comparisons find any.
+/* *sorted = the names of all entries, to be freed. A model has thousands of tensors and a damaged
+ * file may claim millions, so that comparing each with each is out of the question. */
+static enum status sort_names(const struct catalog *catalog, struct input *input, int num_inputs,
+                              struct named **sorted)
+{
+    enum status status =
+        memory_alloc("the list of names", catalog->num_entries, sizeof **sorted, sorted);
+    if (status != QO_OK)
+        return status;
+    for (int e = 0; e < catalog->num_entries; e++)
+        (*sorted)[e].name = catalog->entry[e].info.name;
+    for (int i = 0; i < num_inputs; i++)
+        for (int e = input[i].first; e < input[i].end; e++)
+            (*sorted)[e].input = &input[i];
+    qsort(*sorted, (size_t)catalog->num_entries, sizeof **sorted, by_name);
+    return QO_OK;
+}
+
+/* Whether `name` is `group`, or nests in it: one link of the result file cannot be both. */
+static bool collides(const char *group, const char *name)
+{
+    size_t n = strlen(group);
+    return strncmp(group, name, n) == 0 && (name[n] == '\0' || name[n] == '/');
+}
+
+/* Finds the inputs of which some vector's name collides with another one. */
+static enum status find_ambiguous(const struct catalog *catalog, struct input *input,
+                                  int num_inputs)
+{
+    struct named *sorted = NULL;
+    enum status status = sort_names(catalog, input, num_inputs, &sorted);
+    if (status != QO_OK)
+        return status;
+    /* All that collides with `first` follows it in one row, and none of the row with what is behind
+     * the row; so one pass is enough, though a/b and a/c collide only with a. */
+    int first = 0;
+    for (int i = 1; i < catalog->num_entries; i++) {
+        if (collides(sorted[first].name, sorted[i].name))
+            sorted[first].input->is_ambiguous = sorted[i].input->is_ambiguous = true;
+        else
+            first = i;
+    }
+    memory_free(sorted);
+    return QO_OK;
+}
+
+/* Replaces the path of each vector of an input by its name. */
+static enum status name_vectors(struct catalog *catalog, const struct input *input)
+{
+    enum status status = QO_OK;
+    for (int e = input->first; e < input->end; e++) {
+        struct vector_info *info = &catalog->entry[e].info;
+        char *path = info->name;
+        info->name = NULL;
+        status = make_name(NULL, path ? path + (path[0] == '/') : input->stem, &info->name);
+        memory_free(path);
+        QO_TRY(status);
+    }
+done:
+    return status;
+}
+
+/* Puts the stem in front of each name of an input: of all, so that what belongs together stays in
+ * one group. */
+static enum status add_prefix(struct catalog *catalog, const struct input *input)
+{
+    enum status status = QO_OK;
+    for (int e = input->first; e < input->end; e++) {
+        struct vector_info *info = &catalog->entry[e].info;
+        char *longer = NULL;
+        QO_TRY(make_name(input->stem, info->name, &longer));
+        memory_free(info->name);
+        info->name = longer;
+    }
+done:
+    return status;
+}
+
+/*
+ * A name is as short as it can be, and only what is ambiguous gets longer. Whether it is depends on
+ * all vectors and not on those that --include leaves: so a glob never changes a name that it is
+ * held against. There is no second round: names that collide with a prefix, too, are for the user
+ * to choose among.
  */
+enum status names_make(struct catalog *catalog, struct input *input, int num_inputs)
+{
+    enum status status = QO_OK;
+    for (int i = 0; i < num_inputs; i++) {
+        QO_TRY(make_stem(input, i));
+        QO_TRY(name_vectors(catalog, &input[i]));
+    }
+    QO_TRY(find_ambiguous(catalog, input, num_inputs));
+    for (int i = 0; i < num_inputs; i++)
+        if (input[i].is_ambiguous)
+            QO_TRY(add_prefix(catalog, &input[i]));
+done:
+    return status;
+}
+
+/* Any collision leaves two neighbours that collide: what stands between a name and one that nests
+ * in it nests in it, too. */
 enum status names_check(const struct catalog *catalog)
 {
     enum status status;
-    const char **name = NULL;
-    QO_TRY(memory_alloc("the list of names", catalog->num_entries, sizeof *name, &name));
-    for (int i = 0; i < catalog->num_entries; i++)
-        name[i] = catalog->entry[i].info.name;
-    qsort(name, (size_t)catalog->num_entries, sizeof *name, by_name);
+    struct named *sorted = NULL;
+    QO_TRY(sort_names(catalog, NULL, 0, &sorted));
     for (int i = 0; i + 1 < catalog->num_entries; i++) {
-        size_t n = strlen(name[i]);
-        bool begins = strncmp(name[i], name[i + 1], n) == 0;
-        QO_CHECK(!begins || name[i + 1][n] != '\0', QO_USAGE,
+        const char *name = sorted[i].name, *next = sorted[i + 1].name;
+        bool collide = collides(name, next);
+        QO_CHECK(!collide || strcmp(name, next) != 0, QO_USAGE,
                  "%s: two vectors would have this name; choose one with --include or --exclude",
-                 name[i]);
-        QO_CHECK(!begins || name[i + 1][n] != '/', QO_USAGE,
+                 name);
+        QO_CHECK(!collide, QO_USAGE,
                  "%s: is a vector and also the group of %s; choose one with --include or --exclude",
-                 name[i], name[i + 1]);
+                 name, next);
     }
 done:
-    memory_free(name);
+    memory_free(sorted);
     return status;
 }

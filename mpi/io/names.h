@@ -15,18 +15,20 @@ struct input {
     const char *dataset; /* behind the colon, or NULL */
     int first, end;      /* entries [first, end) of the catalog */
     char *stem;
+    bool is_ambiguous; /* some name of its vectors collides with another: all get the stem */
 };
 
 /*
- * Local. Gives every entry its name: the path inside its file without the leading '/'; with several
- * inputs the stem of the file in front. A vector that has no path in its file is called as the
- * stem. The stem is the file's name without directory and last suffix; one that repeats gets _2,
- * _3. Parts of a path that no HDF5 link may have (empty, "." and "..") and control characters
- * become underscores.
+ * Local. Gives every entry its name: the path inside its file without the leading '/', or the stem
+ * if it has no path, as in a .npy file. Where names of the catalog are equal, or one is a group in
+ * the path of another, all vectors of the inputs involved get "<stem>/" in front; that this tells
+ * all apart is not promised: see names_check. The stem is the file's name without directory and
+ * last suffix; one that repeats gets _2, _3. Parts of a path that no HDF5 link may have (empty, "."
+ * and "..") and control characters become underscores. QO_NO_MEMORY.
  */
 QO_MUST_USE enum status names_make(struct catalog *catalog, struct input *input, int num_inputs);
 
-/* Local. QO_USAGE if two names are equal, or one is a group of another's path. */
+/* Local. QO_USAGE if two names are equal, or one is a group of another's path; QO_NO_MEMORY. */
 QO_MUST_USE enum status names_check(const struct catalog *catalog);
 
 #endif

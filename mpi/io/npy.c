@@ -22,7 +22,9 @@ enum { MAGIC_BYTES = 6, PREFIX_BYTES = 12 };
 /* The header as it is read: the text left, and what was found. */
 struct header {
     const char *path;
+    /* Not ended by a zero: a hostile header may hold zeros anywhere. */
     const char *at, *end;
+    /* Types that are taken have 3 letters; the rest of it is for the message that refuses one. */
     char descr[64];
     bool has_descr, has_order, has_shape;
     bool is_fortran;
@@ -73,11 +75,13 @@ static bool take_text(struct header *header, char *text, size_t size)
         return false;
     char quote = *header->at++;
     for (; header->at < header->end && *header->at != quote; header->at++) {
+        /* What is kept goes into messages, so nothing that could move a cursor gets in. */
         if (*header->at == '\\' || !isprint((unsigned char)*header->at) || n + 1 == size)
             return false;
         text[n++] = *header->at;
     }
     text[n] = '\0';
+    /* At the end of the header there is no closing quote to step over. */
     return header->at++ < header->end;
 }
 
@@ -95,11 +99,14 @@ static enum status take_length(struct header *header, int64_t *length)
     const char *start = header->at;
     if (start < header->end && *start == '-')
         return bad_header(header, "a length in the shape is negative");
+    /* A sign was refused, so only the upper end has to be watched. */
     *length = 0;
+    /* Digits one by one: strtoll would take blanks and stop at no end of ours. */
     for (; header->at < header->end && isdigit((unsigned char)*header->at); header->at++)
         if (__builtin_mul_overflow(*length, 10, length) ||
             __builtin_add_overflow(*length, *header->at - '0', length))
             return bad_header(header, "a length in the shape passes 2^63");
+    /* Python refuses 03 as well: it once meant octal. */
     if (header->at == start || (*start == '0' && header->at - start > 1))
         return bad_header(header, "the shape is not a tuple of integers");
     (void)take_word(header, "L");
@@ -116,11 +123,13 @@ static enum status take_shape(struct header *header)
     while (!take(header, ')')) {
         if (header->num_dims > 0 && !has_comma)
             return bad_header(header, "the shape is not a tuple of integers");
+        /* Before the write: shape[] has no more room. */
         if (header->num_dims == SOURCE_MAX_DIMS)
             return bad_header(header, "more than 32 dimensions");
         QO_TRY(take_length(header, &header->shape[header->num_dims++]));
         has_comma = take(header, ',');
     }
+    /* (3) is the number 3 in Python, and its writer may have meant anything. */
     if (header->num_dims == 1 && !has_comma)
         return bad_header(header, "the shape is not a tuple");
 done:
@@ -167,9 +176,11 @@ static enum status take_item(struct header *header)
     if (!take_text(header, key, sizeof key) || !take(header, ':'))
         return bad_header(header, "a key is expected");
     for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
+        /* A key is one of three, in any order: writers in other languages sort them. */
         if (strcmp(key, items[i].key) != 0)
             continue;
         bool *is_there = (bool *)((char *)header + items[i].flag);
+        /* Python would take the last of two, other readers the first: neither is sure. */
         if (*is_there)
             return bad_header(header, "a key stands twice");
         *is_there = true;
@@ -188,6 +199,7 @@ static enum status parse_header(struct header *header)
     bool has_comma = true;
     if (!take(header, '{'))
         return bad_header(header, "it does not begin with {");
+    /* Each turn takes a key or ends, so no text can keep this loop going. */
     while (!take(header, '}')) {
         if (!has_comma)
             return bad_header(header, "a comma or } is expected");
@@ -196,6 +208,7 @@ static enum status parse_header(struct header *header)
     }
     if (header->at != header->end)
         return bad_header(header, "there is more behind the dictionary");
+    /* A shape left out would otherwise read as a scalar, an order as C. */
     if (!header->has_descr || !header->has_order || !header->has_shape)
         return bad_header(header, "descr, fortran_order or shape is missing");
 done:
@@ -240,11 +253,13 @@ static enum status find_type(const struct header *header, struct entry *entry)
         const char *code;
         enum element_type type;
     } types[] = {{"f2", ELEMENT_F16}, {"f4", ELEMENT_F32}, {"f8", ELEMENT_F64}};
+    /* A descr without an order, as "f4", is this machine's. */
     const char *descr = header->descr, *code = descr + (strchr("<>=|", descr[0]) && descr[0]);
     bool is_little = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
     entry->is_swapped = (descr[0] == '<' && !is_little) || (descr[0] == '>' && is_little);
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         entry->info.type = types[i].type;
+        /* "|" claims that the order does not matter, which is untrue above one byte. */
         if (strcmp(code, types[i].code) == 0 && descr[0] != '|')
             return QO_OK;
     }
@@ -260,13 +275,17 @@ static enum status read_header(int fd, const char *path, int64_t size, char **te
     enum status status = QO_OK;
     unsigned char prefix[PREFIX_BYTES] = {0};
     int64_t start = 10;
+    /* The magic was seen, so it is such a file that ends too soon. */
     QO_CHECK(size >= start, QO_DATA, "%s: %lld bytes are too few for a .npy file; it is cut", path,
              (long long)size);
+    /* A file of version 1 may be shorter than the longer of the two prefixes. */
     QO_TRY(input_file_read(fd, path, 0, size < PREFIX_BYTES ? size : PREFIX_BYTES, prefix));
     int major = prefix[6], minor = prefix[7];
+    /* A later version may have changed what the bytes behind it mean. */
     QO_CHECK(major >= 1 && major <= 3 && minor == 0, QO_DATA,
              "%s: .npy version %d.%d is not known (1.0, 2.0 and 3.0 are); save it with a known one",
              path, major, minor);
+    /* Byte by byte: the field is little-endian on every machine. */
     *length = prefix[8] | prefix[9] << 8;
     if (major > 1) {
         start = PREFIX_BYTES;
@@ -277,6 +296,7 @@ static enum status read_header(int fd, const char *path, int64_t size, char **te
              "%s: the header claims %lld bytes, more than the %d that any array needs; the file is "
              "damaged",
              path, (long long)*length, MAX_HEADER);
+    /* Subtracted from what is there: nothing is added that might wrap. */
     QO_CHECK(size >= start && *length <= size - start, QO_DATA,
              "%s: the header claims %lld bytes, but the file has %lld; it is cut", path,
              (long long)*length, (long long)size);
@@ -291,6 +311,7 @@ done:
 static enum status check_size(const struct header *header, int64_t bytes, struct entry *entry)
 {
     enum status status = QO_OK;
+    /* Bytes and not elements are what must fit 63 bits. */
     int64_t size = (int64_t)element_size(entry->info.type);
     QO_CHECK(shape_product(header->shape, header->num_dims, (size_t)size, &entry->info.n), QO_DATA,
              "%s: the product of the shape passes 2^63 bytes; the file is damaged", header->path);
@@ -299,6 +320,7 @@ static enum status check_size(const struct header *header, int64_t bytes, struct
     QO_CHECK(needed <= bytes, QO_DATA,
              "%s: %lld elements need %lld bytes, but only %lld follow the header; it is cut",
              header->path, (long long)entry->info.n, (long long)needed, (long long)bytes);
+    /* numpy.save can be called twice on one open file, so this is a warning and no failure. */
     if (needed < bytes)
         log_warn("%s: %lld bytes behind the last element are not read", header->path,
                  (long long)(bytes - needed));
@@ -318,15 +340,18 @@ static enum status npy_scan(const struct source_request *request, const char *pa
     enum status status;
     struct entry entry = {.reader = &reader_npy, .file = (char *)path};
     struct header header = {.path = path};
+    /* On the heap: 64 KiB would be much of the stack of a thread. */
     char *text = NULL;
     int fd;
     int64_t size, length = 0;
     QO_TRY(input_file_open(path, &fd, &size));
+    /* Part of an argument that meant nothing would be ignored in silence. */
     QO_CHECK(!dataset, QO_NO_INPUT,
              "%s:%s: a .npy file has no datasets; leave out the part behind the colon", path,
              dataset);
     QO_TRY(read_header(fd, path, size, &text, &length, &entry.offset));
     header.at = text;
+    /* The end is the file's own claim, already held against its size. */
     header.end = text + length;
     QO_TRY(parse_header(&header));
     QO_TRY(find_type(&header, &entry));
@@ -344,6 +369,7 @@ static enum status npy_read(struct handle *handle, const struct entry *entry, in
 {
     if (!entry->is_fortran)
         return input_file_read_entry(handle, entry, begin, end, x);
+    /* Swapped afterwards, in one go: dealing out moves elements as they are. */
     enum status status = fortran_read(handle->fd, entry, begin, end, x);
     if (status == QO_OK && entry->is_swapped)
         element_swap_bytes(entry->info.type, x, end - begin);

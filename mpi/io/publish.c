@@ -91,14 +91,15 @@ static enum status raise_full(const struct publication *publication, int64_t nee
                         publication->path, needed_text, free_text, strerror(error));
 }
 
-/* Reserves [publication->reserved, size). */
-static enum status reserve(const struct publication *publication, int64_t size)
+enum status publish_reserve_alone(struct publication *publication, int64_t size)
 {
     struct statvfs disk;
     int64_t needed = size - publication->reserved, free = 0;
+    int error;
+    if (needed <= 0)
+        return QO_OK;
     if (fstatvfs(publication->fd, &disk) == 0)
         free = (int64_t)disk.f_bavail * (int64_t)disk.f_frsize;
-    int error;
     do {
         error = fault_here()
                     ? ENOSPC
@@ -107,20 +108,18 @@ static enum status reserve(const struct publication *publication, int64_t size)
     /* A file system that cannot reserve: what is free now is all that can be known. */
     if (error == EOPNOTSUPP || error == EINVAL || error == ENOSYS)
         error = needed <= free ? 0 : ENOSPC;
-    return error == 0 ? QO_OK : raise_full(publication, needed, free, error);
+    if (error != 0)
+        return raise_full(publication, needed, free, error);
+    publication->reserved = size;
+    return QO_OK;
 }
 
 enum status publish_reserve(struct publication *publication, int64_t size)
 {
     enum status status = QO_OK;
-    if (size <= publication->reserved)
-        return QO_OK;
     if (publication->comm->rank == 0)
-        status = reserve(publication, size);
-    status = comm_agree(publication->comm, status);
-    if (status == QO_OK)
-        publication->reserved = size;
-    return status;
+        status = publish_reserve_alone(publication, size);
+    return comm_agree(publication->comm, status);
 }
 
 enum status publish_cut(const struct publication *publication, int64_t size)

@@ -23,7 +23,7 @@ struct publication {
     char *path, *partial;
     struct lock lock; /* rank 0's */
     int fd;           /* FILE.partial on rank 0, for reserving and syncing; else -1 */
-    int64_t reserved; /* bytes, the same on all ranks */
+    int64_t reserved; /* bytes, on rank 0 */
 };
 
 /*
@@ -39,6 +39,9 @@ QO_MUST_USE enum status publish_begin(struct publication *publication, const str
  * kept. QO_IO, saying what is missing and what is free, if they do not fit. No rank may be writing.
  */
 QO_MUST_USE enum status publish_reserve(struct publication *publication, int64_t size);
+
+/* Local, on rank 0. The same without the others. */
+QO_MUST_USE enum status publish_reserve_alone(struct publication *publication, int64_t size);
 
 /* Local, on rank 0. Cuts what lies behind the first `size` bytes of FILE.partial. QO_IO. */
 QO_MUST_USE enum status publish_cut(const struct publication *publication, int64_t size);

@@ -28,6 +28,13 @@ struct entry {
     bool is_swapped; /* stored in the other byte order than this machine's */
     bool is_fortran; /* stored in Fortran order; never set for 0 or 1 dimensions */
     uint64_t seed;   /* of a vector that is made, not read */
+    /*
+     * Why the vector cannot be read, where that is known from the scan; QO_OK and NULL else. It is
+     * raised only if the vector is asked for, which is known only once all vectors have their
+     * names. What the scan could not find out about such a vector is 0.
+     */
+    enum status failure;
+    char *failure_text;
 };
 
 /* A growing list; entries are in file order. A zeroed struct is an empty one. */
@@ -65,7 +72,8 @@ struct reader {
      * Local, on rank 0 only. Adds the vectors of the file to the catalog, empty ones too (n = 0:
      * source.c skips or refuses them); `dataset` is the part behind the colon, or NULL for all.
      * QO_NO_INPUT: cannot be opened, no such dataset; QO_DATA: not what it claims, or nothing of a
-     * floating-point type in it.
+     * floating-point type in it. A vector of a whole file that alone cannot be read is no failure
+     * of the scan but stands in its entry.
      */
     enum status (*scan)(const struct source_request *request, const char *path, const char *dataset,
                         struct catalog *catalog);
@@ -86,14 +94,15 @@ struct reader {
     void (*close)(struct handle *handle);
 };
 
+/* The kinds there are. A new one is a line here, and in the tables of source.c and catalog.c. */
 extern const struct reader reader_hdf5, reader_npy, reader_raw, reader_safetensors,
     reader_synthetic;
 
 /*
- * Local. Appends a copy of an entry: info but origin, and file, dataset, offset, is_swapped,
- * is_fortran, seed; the texts are copied. info.name is the path inside the file, or NULL if the
- * vector is named after the file; source.c makes the final name from it. info.origin becomes "file"
- * or "file:dataset", without a leading '/' being doubled or dropped. QO_NO_MEMORY.
+ * Local. Appends a copy of an entry with copies of its texts, all but info.origin. info.name is the
+ * path inside the file, or NULL if the vector is named after the file; source.c makes the final
+ * name from it. info.origin becomes "file" or "file:dataset", without a leading '/' being doubled
+ * or dropped. QO_NO_MEMORY.
  */
 QO_MUST_USE enum status catalog_add(struct catalog *catalog, const struct entry *entry);
 

@@ -40,7 +40,8 @@ struct restored {
 
 struct restored_file {
     struct publication publication;
-    int fd; /* FILE.partial on this rank, or -1 */
+    struct h5_output output; /* while rank 0 makes the frame */
+    int fd;                  /* FILE.partial on this rank, or -1 */
     int count;
     struct restored *vector; /* [count] */
     int64_t *offset;         /* [count + 1]: of element 0, in bytes; last: the size of the file */
@@ -122,18 +123,22 @@ done:
 static enum status make_hdf5(struct restored_file *file)
 {
     enum status status;
-    struct h5_output output;
-    const struct publication *publication = &file->publication;
-    QO_TRY(h5_output_open(&output, NULL, publication->path, publication->partial));
-    for (int i = 0; i < file->count; i++)
-        QO_TRY(make_dataset(&output, file->vector[i].info, &file->offset[i]));
-    QO_TRY(h5_output_close(&output));
     struct stat made;
-    QO_CHECK(fstat(publication->fd, &made) == 0, QO_IO, "%s: %s", publication->partial,
-             strerror(errno));
+    struct h5_output *output = &file->output;
+    struct publication *publication = &file->publication;
+    QO_TRY(h5_output_open(output, NULL, publication->path, publication->partial));
+    for (int i = 0; i < file->count; i++) {
+        const struct vector_info *info = file->vector[i].info;
+        int64_t bytes = info->n * (int64_t)element_size(info->type);
+        QO_TRY(publish_reserve_alone(publication, output->end + bytes + H5_OUTPUT_SLACK));
+        QO_TRY(make_dataset(output, info, &file->offset[i]));
+    }
+    QO_TRY(h5_output_close(output));
+    QO_CHECK(fstat(publication->fd, &made) == 0, QO_IO, "%s: %s; check the disk",
+             publication->partial, strerror(errno));
     file->offset[file->count] = made.st_size;
 done:
-    h5_output_discard(&output);
+    h5_output_discard(output);
     return status;
 }
 
@@ -213,7 +218,7 @@ static enum status make_frame(struct restored_file *file)
     if ((status = comm_agree(comm, status)) != QO_OK)
         return status;
     comm_broadcast(comm, file->offset, (file->count + 1) * (int64_t)sizeof *file->offset);
-    return publish_reserve(&file->publication, file->offset[file->count]);
+    return file->is_npy ? publish_reserve(&file->publication, file->offset[1]) : QO_OK;
 }
 
 enum status restored_file_create(const struct comm *comm, const char *path,
@@ -405,6 +410,8 @@ void restored_file_abandon(struct restored_file *file)
 {
     if (!file)
         return;
+    const struct comm *comm = file->publication.comm;
     publish_abandon(&file->publication);
+    h5_output_give_up(&file->output, comm);
     clear(file);
 }

@@ -11,10 +11,6 @@
 #include "publish.h"
 #include "result_verify.h"
 
-/* Reserved beyond the last dataset, for the groups and attributes until the next time: a
- * vector or a result takes some 10 KiB. What is left is cut off at the end. */
-#define SLACK ((int64_t)1 << 20)
-
 #ifdef H5_HAVE_PARALLEL
 #    define KIND "parallel"
 #else
@@ -33,10 +29,10 @@ struct result_file {
     int num_written, capacity;
 };
 
-/* Makes sure that all datasets, and `more` behind them, have their space. */
+/* Makes sure that all that is in the file, and `more`, have their space. */
 static enum status reserve(struct result_file *file, int64_t more)
 {
-    return publish_reserve(&file->publication, file->output.end + more);
+    return publish_reserve(&file->publication, file->output.end + more + H5_OUTPUT_SLACK);
 }
 
 static void close_result(struct result_file *file)
@@ -109,10 +105,9 @@ enum status result_file_create(const struct comm *comm, const char *path,
     size_t text = strlen(header->command_line) + strlen(header->options) + strlen(header->source);
     QO_TRY(publish_begin(&file->publication, comm, path));
     QO_TRY(h5_output_open(&file->output, comm, file->publication.path, file->publication.partial));
-    QO_TRY(reserve(file, SLACK + (int64_t)text));
+    QO_TRY(reserve(file, (int64_t)text));
     QO_TRY(write_texts(file, header));
     QO_TRY(write_header(file, header));
-    QO_TRY(reserve(file, SLACK));
     *out = file;
 done:
     if (status != QO_OK)
@@ -189,7 +184,7 @@ done:
     memory_free(path);
     if (status == QO_OK)
         status = write_histogram(file, stats);
-    return status == QO_OK ? reserve(file, SLACK) : status;
+    return status == QO_OK ? reserve(file, 0) : status;
 }
 
 /* A place for one more result; its group's name is made. */
@@ -243,9 +238,11 @@ enum status result_file_begin_result(struct result_file *file, const struct resu
 {
     enum status status;
     close_result(file);
+    int64_t outlier_size = 8 + (int64_t)element_size(file->type);
     QO_TRY(comm_agree(file->publication.comm, add_written(file, result)));
+    QO_TRY(
+        reserve(file, (file->n * result->num_bits + 7) / 8 + result->outlier_count * outlier_size));
     QO_TRY(make_datasets(file, &file->written[file->num_written - 1]));
-    QO_TRY(reserve(file, SLACK));
     QO_TRY(h5_output_array(&file->output, file->result, "levels", H5T_IEEE_F64LE,
                            result->solution.k, result->solution.level));
 done:
@@ -382,12 +379,8 @@ void result_file_abandon(struct result_file *file)
         close_vector(file);
     h5_output_discard(&file->output);
     publish_abandon(&file->publication);
-    if (file->output.broken != QO_OK) {
-        /* MPI_Finalize would close the HDF5 file, and hang or crash in that. */
-        log_error("%s", status_text());
-        comm_wait_all(comm);
-        comm_abort(comm, file->output.broken);
-    }
+    comm_wait_all(comm); /* rank 0 has removed what was begun */
+    h5_output_give_up(&file->output, comm);
     clear(file);
 }
 

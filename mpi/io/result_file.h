@@ -70,9 +70,10 @@ QO_MUST_USE enum status result_file_end_result(struct result_file *file,
 QO_MUST_USE enum status result_file_publish(struct result_file *file);
 
 /*
- * Removes FILE.partial and the lock and frees the file; NULL is allowed. Where MPI-IO itself has
- * failed the file can neither be closed nor left open until MPI ends (ranks would hang or crash
- * there): then this prints status_text() and ends the program with that failure's code.
+ * Removes FILE.partial and the lock and frees the file; NULL is allowed. Where HDF5 or MPI-IO
+ * itself has failed to write, the file can neither be closed nor left open until MPI ends (ranks
+ * would hang or crash there): then this prints status_text() and ends the program with that
+ * failure's code.
  */
 void result_file_abandon(struct result_file *file);
 

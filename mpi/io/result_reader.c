@@ -38,6 +38,7 @@ struct result_reader {
     int64_t num_groups;      /* visited */
     char vectors[LIST_SIZE]; /* names of all vectors, for messages */
     int current;             /* the result whose datasets are open, or -1 */
+    /* One result at a time is open: handles must not grow with the number of vectors. */
     hid_t codes, outlier_index, outlier_value, value_type;
     bool is_swapped; /* of outlier_value */
 };
@@ -46,6 +47,7 @@ struct result_reader {
 static void list_add(char list[LIST_SIZE], const char *name)
 {
     size_t used = strlen(list);
+    /* 8: the separator, and room for the dots. */
     if (used + strlen(name) + 8 < LIST_SIZE)
         snprintf(list + used, LIST_SIZE - used, "%s%s", used ? ", " : "", name);
     else if (used + 6 < LIST_SIZE && (used < 3 || strcmp(list + used - 3, "...") != 0))
@@ -56,6 +58,7 @@ static void list_add(char list[LIST_SIZE], const char *name)
 static enum status join(const char *front, const char *between, const char *back, char **joined)
 {
     size_t size = strlen(front) + strlen(between) + strlen(back) + 1;
+    /* Of any length: names in a file are limited at 64 KiB each, and a path has many. */
     enum status status = memory_alloc("an HDF5 path", (int64_t)size, 1, joined);
     if (status == QO_OK)
         snprintf(*joined, size, "%s%s%s", front, between, back);
@@ -71,6 +74,8 @@ static enum status open_line(hid_t group, const char *origin, const char *name, 
     QO_H5(*dataset = H5Dopen2(group, name, H5P_DEFAULT), QO_DATA, "%s: dataset %s cannot be opened",
           origin, name);
     QO_H5(space = H5Dget_space(*dataset), QO_DATA, "%s: dataset %s is damaged", origin, name);
+    /* A later format has a list of levels a group; decoding it with one would be wrong in
+     * silence. */
     QO_CHECK(H5Sget_simple_extent_ndims(space) == 1, QO_DATA,
              "%s: dataset %s has not one dimension; only one list of levels a vector is restored",
              origin, name);
@@ -81,11 +86,13 @@ done:
     return status;
 }
 
-/* Whether a dataset has elements of a class and size. */
+/* Whether a dataset has elements of a class and size. Integers must have no sign: the library would
+ * quietly read -1 as 0 and so turn one code or index into another. */
 static bool has_type(hid_t dataset, H5T_class_t class, size_t size)
 {
     hid_t type = H5Dget_type(dataset);
-    bool it_has = type >= 0 && H5Tget_class(type) == class && H5Tget_size(type) == size;
+    bool it_has = type >= 0 && H5Tget_class(type) == class && H5Tget_size(type) == size &&
+                  (class != H5T_INTEGER || H5Tget_sign(type) == H5T_SGN_NONE);
     h5_close(&type);
     return it_has;
 }
@@ -125,6 +132,7 @@ static enum status read_vector(hid_t group, const char *origin, struct vector_in
     enum status status = QO_OK;
     char type[32];
     int64_t product;
+    /* The room in shape[], which a longer attribute must not pass. */
     int64_t rank = SOURCE_MAX_DIMS;
     QO_TRY(h5_read_text(group, origin, "dtype", type, sizeof type));
     QO_CHECK(element_find(type, &info->type), QO_DATA,
@@ -150,6 +158,7 @@ static enum status read_levels(hid_t group, const char *origin, struct stored_re
     hid_t levels = H5I_INVALID_HID;
     QO_TRY(open_line(group, origin, "levels", &levels, &k));
     QO_CHECK(has_type(levels, H5T_FLOAT, 8), QO_DATA, "%s: levels are not float64", origin);
+    /* Before the read: level[] has room for 256. */
     QO_CHECK(k >= 1 && k <= (int64_t)1 << result->bits, QO_DATA,
              "%s: %lld levels do not fit %d bits", origin, (long long)k, result->bits);
     QO_TRY(read_line(levels, origin, H5T_NATIVE_DOUBLE, 0, k, result->level));
@@ -212,14 +221,16 @@ static enum status open_datasets(struct result_reader *reader, hid_t group, cons
     /* Eight times n was found not to overflow. */
     int64_t needed = (result->vector.n * result->bits + 7) / 8;
     QO_TRY(open_line(group, origin, "codes", &reader->codes, &bytes));
-    QO_CHECK(has_type(reader->codes, H5T_INTEGER, 1) && bytes == needed, QO_DATA,
-             "%s: codes are not uint8[%lld] but have %lld elements", origin, (long long)needed,
-             (long long)bytes);
+    QO_CHECK(has_type(reader->codes, H5T_INTEGER, 1), QO_DATA, "%s: codes are not uint8", origin);
+    /* Exactly: with other bits or another n every code would be another one. */
+    QO_CHECK(bytes == needed, QO_DATA, "%s: codes are not uint8[%lld] but have %lld elements",
+             origin, (long long)needed, (long long)bytes);
     QO_TRY(
         open_line(group, origin, "outlier_index", &reader->outlier_index, &result->num_outliers));
     QO_TRY(open_line(group, origin, "outlier_value", &reader->outlier_value, &values));
     QO_CHECK(has_type(reader->outlier_index, H5T_INTEGER, 8), QO_DATA,
              "%s: outlier_index is not uint64", origin);
+    /* Buffers are made from this number, so it is bounded by what was checked already. */
     QO_CHECK(values == result->num_outliers && values <= result->vector.n, QO_DATA,
              "%s: %lld outlier indices, %lld values and %lld elements do not fit together", origin,
              (long long)result->num_outliers, (long long)values, (long long)result->vector.n);
@@ -244,6 +255,7 @@ static enum status load_result(struct result_reader *reader, hid_t vector, struc
              (long long)bits);
     result->bits = (int)bits;
     QO_TRY(read_levels(group, chosen->origin, result));
+    /* Opened to be checked and closed again: wrong sizes and types show before any output. */
     QO_TRY(open_datasets(reader, group, chosen->origin, result));
 done:
     close_datasets(reader);
@@ -274,6 +286,7 @@ static enum status choose(struct result_reader *reader, hid_t vector, const char
     enum status status = QO_OK;
     if (reader->num_chosen == reader->capacity)
         QO_TRY(grow(reader));
+    /* Counted before it is complete, so that closing frees what there is of it. */
     struct chosen *chosen = &reader->chosen[reader->num_chosen++];
     *chosen = (struct chosen){.origin = NULL};
     QO_TRY(memory_copy_text(name, &chosen->result.vector.name));
@@ -356,6 +369,7 @@ static enum status visit(struct result_reader *reader, hid_t group, const char *
     char *origin = NULL;
     struct h5_names children = {0};
     QO_TRY(join(reader->path, name[0] ? ":/vectors/" : ":/vectors", name, &origin));
+    /* Hard links may make a cycle; and a tree that is only wide could take for ever, too. */
     QO_CHECK(depth < MAX_DEPTH && reader->num_groups++ < MAX_GROUPS, QO_DATA,
              "%s: groups within groups without end; the file is damaged", origin);
     /* Names of vectors may have several parts, so a group is a vector only if it says so. */
@@ -396,6 +410,7 @@ done:
     return status;
 }
 
+/* All that this rank does by itself; what it opened is closed with the reader. */
 static enum status open_here(const char *path, struct result_reader *reader)
 {
     enum status status = QO_OK;
@@ -462,6 +477,7 @@ static enum status turn_to(struct result_reader *reader, int index)
     if (reader->current == index)
         return QO_OK;
     close_datasets(reader);
+    /* The origin without "FILE:" is the path of the group. */
     QO_H5(group = H5Gopen2(reader->file, chosen->origin + strlen(reader->path) + 1, H5P_DEFAULT),
           QO_DATA, "%s: cannot be opened any more", chosen->origin);
     QO_TRY(open_datasets(reader, group, chosen->origin, &now));
@@ -495,8 +511,10 @@ enum status result_reader_find_outlier(struct result_reader *reader, int index, 
     /* All before `low` was seen below the element, and all from `high` on was not. */
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
+        /* One index a step, 63 steps at most: all of them would take 8 bytes an outlier. */
         uint64_t at;
         QO_TRY(read_line(reader->outlier_index, chosen->origin, H5T_NATIVE_UINT64, middle, 1, &at));
+        /* Unsigned, as the file says it: an index above 2^63 sorts last. */
         if (element > 0 && at < (uint64_t)element)
             low = middle + 1;
         else
@@ -513,6 +531,7 @@ static enum status check_outliers(struct result_reader *reader, const struct cho
 {
     enum status status = QO_OK;
     /* The one before belongs to another call or rank, which checks its own part only. */
+    /* Ascending, because a repeated index would hide a missing one from every count. */
     uint64_t last = 0;
     bool has_last = first > 0;
     if (has_last)
@@ -537,6 +556,7 @@ enum status result_reader_outliers(struct result_reader *reader, int index, int6
 {
     const struct chosen *chosen = &reader->chosen[index];
     enum status status = QO_OK;
+    /* A shard without outliers opens nothing. */
     if (n == 0)
         return QO_OK;
     QO_TRY(turn_to(reader, index));

@@ -24,6 +24,7 @@
 
 static const struct dtype {
     const char *name;
+    /* In bits, as the smallest types share a byte. */
     int bits;
     bool is_taken;
     enum element_type type;
@@ -44,6 +45,7 @@ static const struct dtype {
 /* A tensor of the header, of any dtype: those that are not taken count for the cover of the file.
  */
 struct tensor {
+    /* The text lives as long as the JSON, which is longer than this struct. */
     const char *name; /* the JSON's */
     const struct dtype *dtype;
     int num_dims;
@@ -73,6 +75,7 @@ static bool safetensors_recognises(const struct file_head *head)
     return n >= m && strcasecmp(head->path + n - m, suffix) == 0;
 }
 
+/* The length, and the text of that length; both are held against the size of the file first. */
 static enum status read_header(struct scan *scan)
 {
     enum status status = QO_OK;
@@ -83,13 +86,16 @@ static enum status read_header(struct scan *scan)
              "%s: %lld bytes are too few for a safetensors file; it is cut", scan->path,
              (long long)scan->size);
     QO_TRY(input_file_read(scan->fd, scan->path, 0, num_bytes, head));
+    /* Little-endian on every machine. */
     for (int i = 7; i >= 0; i--)
         n = n << 8 | head[i];
     const char *guess = input_file_guess(head, num_bytes);
+    /* Before any memory is asked for. The suffix may be wrong, and then the number is a text. */
     QO_CHECK(n <= MAX_HEADER, QO_DATA,
              "%s: the header claims %llu bytes, the format allows %d; %s%s", scan->path,
              (unsigned long long)n, MAX_HEADER, guess ? "it looks like " : "the file is damaged",
              guess ? guess : "");
+    /* Subtracted, not added: n + 8 could wrap had it not been limited above. */
     QO_CHECK((int64_t)n <= scan->size - 8, QO_DATA,
              "%s: the header claims %llu bytes, but %lld follow; it is cut", scan->path,
              (unsigned long long)n, (long long)(scan->size - 8));
@@ -118,12 +124,14 @@ static enum status parse_header(struct scan *scan)
     enum status status = QO_OK;
     json_error_t error;
     int64_t n = scan->text_length;
+    /* Writers pad with blanks, so that the data section begins at a multiple of 8. */
     while (n > 0 && scan->text[n - 1] == ' ')
         n--;
     QO_CHECK(n >= 2 && scan->text[0] == '{' && scan->text[n - 1] == '}', QO_DATA,
              "%s: the header is not a JSON object; the file is damaged or of another kind",
              scan->path);
     scan->root = json_loadb(scan->text, (size_t)n, JSON_REJECT_DUPLICATES, &error);
+    /* Also after a success, where it is empty: so no path shows it as it came. */
     make_printable(error.text);
     QO_CHECK(scan->root, QO_DATA,
              "%s: the header is not valid JSON at byte %d: %s; the file is damaged", scan->path,
@@ -136,6 +144,7 @@ done:
 static enum status bad_tensor(const struct scan *scan, const char *name, const char *what)
 {
     char shown[MAX_NAME + 1];
+    /* Cut here, as a name in the file may be as long as the header. */
     strncpy(shown, name, sizeof shown - 1);
     shown[sizeof shown - 1] = '\0';
     make_printable(shown);
@@ -178,6 +187,7 @@ static bool find_dtype(const json_t *value, const struct dtype **dtype)
  */
 static bool take_count(const json_t *value, int64_t *count)
 {
+    /* 0 for anything that is no integer; the next line tells that from a true 0. */
     *count = json_integer_value(value);
     return json_is_integer(value) && *count >= 0;
 }
@@ -190,11 +200,13 @@ static enum status take_shape(const struct scan *scan, struct tensor *tensor, co
     bool is_empty = false;
     if (!json_is_array(shape))
         return bad_tensor(scan, tensor->name, "shape is not a list");
+    /* Others are only weighed, and a product needs no list. */
     if (tensor->dtype->is_taken && num_dims > SOURCE_MAX_DIMS)
         return bad_tensor(scan, tensor->name, "has more than 32 dimensions");
     for (size_t i = 0; i < num_dims; i++) {
         if (!take_count(json_array_get(shape, i), &length))
             return bad_tensor(scan, tensor->name, "shape is not a list of lengths");
+        /* Taken over the lengths that are not 0, so that a 0 cannot hide the others. */
         is_empty |= length == 0;
         if (length > 0 && __builtin_mul_overflow(product, length, &product))
             return bad_tensor(scan, tensor->name, "the product of the shape passes 2^63");
@@ -222,24 +234,29 @@ static enum status take_offsets(const struct scan *scan, struct tensor *tensor,
     if (json_array_size(offsets) != 2 || !take_count(json_array_get(offsets, 0), &tensor->begin) ||
         !take_count(json_array_get(offsets, 1), &tensor->end))
         return bad_tensor(scan, tensor->name, "data_offsets are not two byte positions");
+    /* Ends before they are subtracted: their order keeps the distance from wrapping. */
     if (tensor->begin > tensor->end)
         return bad_tensor(scan, tensor->name, "data_offsets end before they begin");
     if (tensor->end > data_size)
         return bad_tensor(scan, tensor->name, "data_offsets pass the end of the file");
+    /* Tensors begin at whole bytes, so 4-bit types of odd length are not possible. */
     if (bits % 8 != 0 || bits / 8 != tensor->end - tensor->begin)
         return bad_tensor(scan, tensor->name, "data_offsets do not fit dtype and shape");
     return QO_OK;
 }
 
+/* One tensor's three values, checked in the order in which each needs the one before. */
 static enum status take_tensor(struct scan *scan, const char *name, const json_t *value)
 {
     enum status status;
     struct tensor *tensor = &scan->tensor[scan->num_tensors];
     const json_t *dtype = json_object_get(value, "dtype"), *shape = json_object_get(value, "shape");
     const json_t *offsets = json_object_get(value, "data_offsets");
+    /* Written before it counts: after a failure it is not looked at. */
     *tensor = (struct tensor){.name = name};
     if (strlen(name) > MAX_NAME)
         return bad_tensor(scan, name, "the name is longer than 1024 bytes");
+    /* A fourth key might change what the others mean, as strides would. */
     if (json_object_size(value) != 3 || !dtype || !shape || !offsets)
         return bad_tensor(scan, name, "has not exactly dtype, shape and data_offsets");
     if (!find_dtype(dtype, &tensor->dtype))
@@ -267,6 +284,7 @@ static int by_place(const void *a, const void *b)
 static enum status check_cover(struct scan *scan)
 {
     int64_t at = 0, data_size = scan->size - scan->data;
+    /* By place is also the order in which reading them takes one pass over the file. */
     qsort(scan->tensor, (size_t)scan->num_tensors, sizeof *scan->tensor, by_place);
     for (int i = 0; i < scan->num_tensors; i++) {
         if (scan->tensor[i].begin != at)
@@ -276,6 +294,7 @@ static enum status check_cover(struct scan *scan)
                                   : "leaves a hole behind the tensor before it");
         at = scan->tensor[i].end;
     }
+    /* What belongs to nobody could be another format's data, or a cut header's. */
     if (at != data_size)
         return status_raise(
             QO_DATA, "%s: %lld bytes behind the last tensor belong to none; the file is damaged",
@@ -289,6 +308,7 @@ static enum status take_tensors(struct scan *scan)
     enum status status;
     const char *name;
     json_t *value;
+    /* Room for __metadata__ too: never too little, and never asked for twice. */
     QO_TRY(memory_alloc("the list of tensors", (int64_t)json_object_size(scan->root),
                         sizeof *scan->tensor, &scan->tensor));
     json_object_foreach(scan->root, name, value)
@@ -335,6 +355,7 @@ static enum status add_named(const struct scan *scan, const char *name, struct c
                                 scan->path, name, scan->tensor[i].dtype->name);
         return add_tensor(scan, &scan->tensor[i], catalog);
     }
+    /* The first in the file helps most often: names differ by a prefix. */
     const char *example = scan->num_tensors ? scan->tensor[0].name : "none at all";
     return status_raise(QO_NO_INPUT,
                         "%s:%s: the file has no such tensor; it has %d, the first is %s",
@@ -357,6 +378,7 @@ static enum status add_all(const struct scan *scan, struct catalog *catalog)
                        scan->path, tensor->name, tensor->dtype->name);
         }
     }
+    /* A quantized model may hold 4-bit types only; it is not an empty success. */
     QO_CHECK(num_taken > 0, QO_DATA,
              "%s: none of its %d tensors is F16, BF16, F32 or F64; there is nothing to quantize",
              scan->path, scan->num_tensors);
@@ -364,6 +386,8 @@ done:
     return status;
 }
 
+/* Everything is checked before anything is added, so a file is taken as a whole or not at all.
+ * The JSON is freed before any vector is read: it can be 100 MB. */
 static enum status safetensors_scan(const struct source_request *request, const char *path,
                                     const char *dataset, struct catalog *catalog)
 {

@@ -22,8 +22,9 @@
  * itself.
  *
  * The steps of rank 0, in order: split each INPUT, tell its kind, scan it, drop its empty vectors;
- * name all vectors; take those that --include and --exclude leave; see that their names do not
- * collide. Globs come before the last step, so that a user can choose a way out of a collision.
+ * name all vectors, with a prefix where names collide; take those that --include and --exclude
+ * leave; see that their names do not collide. Globs come before the last step, so that a user can
+ * choose a way out of a collision, and behind the names, so that they apply to what reports show.
  */
 struct source {
     struct catalog catalog; /* the same on all ranks */
@@ -109,7 +110,8 @@ static enum status drop_empty(struct catalog *catalog, const struct input *input
     QO_TRY(memory_alloc("the list of vectors", n, sizeof *keep, &keep));
     for (int i = 0; i < n; i++) {
         const struct vector_info *info = &catalog->entry[input->first + i].info;
-        keep[i] = info->n > 0;
+        /* One that cannot be read is not empty: it stays until somebody wants it or not. */
+        keep[i] = info->n > 0 || catalog->entry[input->first + i].failure != QO_OK;
         num_kept += keep[i];
         QO_CHECK(keep[i] || n > 1, QO_DATA, "%s: holds no elements; there is nothing to quantize",
                  info->origin);
@@ -170,7 +172,18 @@ static void list_names(const struct catalog *catalog, char *text, size_t size)
         snprintf(text + n, size - n, " and %d more", catalog->num_entries - most);
 }
 
-/* Keeps what --include and --exclude leave. */
+/* Whether --include and --exclude leave a vector in; '*' takes any '/' too, as users of tensor
+ * names expect. */
+static bool is_selected(const struct source_request *request, const char *name)
+{
+    return (!request->include || fnmatch(request->include, name, 0) == 0) &&
+           (!request->exclude || fnmatch(request->exclude, name, 0) != 0);
+}
+
+/*
+ * Keeps what --include and --exclude leave. Here, where names are final, it is known which vectors
+ * are wanted: one among them that cannot be read ends the run, and any other is of no importance.
+ */
 static enum status select_vectors(const struct source_request *request, struct catalog *catalog)
 {
     enum status status;
@@ -179,10 +192,12 @@ static enum status select_vectors(const struct source_request *request, struct c
     char names[1024];
     QO_TRY(memory_alloc("the list of vectors", catalog->num_entries, sizeof *keep, &keep));
     for (int i = 0; i < catalog->num_entries; i++) {
-        const char *name = catalog->entry[i].info.name;
-        keep[i] = (!request->include || fnmatch(request->include, name, 0) == 0) &&
-                  (!request->exclude || fnmatch(request->exclude, name, 0) != 0);
+        const struct entry *entry = &catalog->entry[i];
+        keep[i] = is_selected(request, entry->info.name);
         num_kept += keep[i];
+        QO_CHECK(!keep[i] || entry->failure == QO_OK, entry->failure, "%s", entry->failure_text);
+        if (entry->failure != QO_OK)
+            log_detail("%s; not asked for", entry->failure_text);
     }
     /* Made before the catalog is thinned out: the message shows what there was to choose from. */
     list_names(catalog, names, sizeof names);

@@ -28,6 +28,8 @@ static const double small_values[] = {3.2, -1.4, 2.5, -0.9, 1.8, -3.7, 0.0, 4.0,
 /* x[n] = the values, rounded to the type. */
 static void store(enum element_type type, const double *value, int64_t n, void *x)
 {
+    /* The common types have loops that the compiler turns into vector code; 16-bit ones are
+     * rare. */
     if (type == ELEMENT_F64) {
         memcpy(x, value, (size_t)n * sizeof *value);
     } else if (type == ELEMENT_F32) {
@@ -64,6 +66,7 @@ static void twister_init(struct twister *twister, uint32_t seed)
  */
 static uint32_t twist(uint32_t high, uint32_t low, uint32_t far)
 {
+    /* The last term selects the matrix by a mask: a branch would be taken at random. */
     uint32_t joined = (high & 0x80000000u) | (low & 0x7fffffffu);
     return far ^ joined >> 1 ^ (-(joined & 1) & 0x9908b0dfu);
 }
@@ -87,6 +90,7 @@ static uint32_t twister_word(struct twister *twister)
     if (twister->next == TWISTER_WORDS)
         twister_renew(twister);
     uint32_t y = twister->word[twister->next++];
+    /* The authors' tempering: the recurrence alone leaves neighbouring words alike. */
     y ^= y >> 11;
     y ^= y << 7 & 0x9d2c5680u;
     y ^= y << 15 & 0xefc60000u;
@@ -97,6 +101,7 @@ static uint32_t twister_word(struct twister *twister)
 static double twister_unit(struct twister *twister)
 {
     uint32_t high = twister_word(twister) >> 5, low = twister_word(twister) >> 6;
+    /* 27 upper and 26 lower bits, as NumPy joins them: 2^26 and 2^53. */
     return (high * 67108864.0 + low) / 9007199254740992.0;
 }
 
@@ -115,8 +120,10 @@ static double twister_normal(struct twister *twister, bool is_wanted)
         a = 2.0 * twister_unit(twister) - 1.0;
         b = 2.0 * twister_unit(twister) - 1.0;
         square = a * a + b * b;
+        /* Outside the circle the pair is thrown away; 0 has no logarithm. */
     } while (square >= 1.0 || square == 0.0);
     double scale = is_wanted ? sqrt(-2.0 * log(square) / square) : 0.0;
+    /* Order as in NumPy: b goes out first, a waits. */
     twister->spare = scale * a;
     twister->has_spare = true;
     return scale * b;
@@ -142,6 +149,7 @@ static void make_large(const struct entry *entry, int64_t begin, int64_t end, vo
     }
 }
 
+/* Tables are stored in float64 and rounded, so --dtype means the same for all vectors. */
 static void make_small(const struct entry *entry, int64_t begin, int64_t end, void *x)
 {
     store(entry->info.type, small_values + begin, end - begin, x);
@@ -167,7 +175,9 @@ static void draw_uniform(enum element_type type, const uint64_t random[2], doubl
 static void draw_normal(enum element_type type, const uint64_t random[2], double value[2])
 {
     (void)type;
+    /* At most 8.6, for u = 1 - 2^-53: no tail beyond that, and no infinity. */
     double radius = sqrt(-2.0 * log(1.0 - unit(random[0], 53)));
+    /* sincos gives both at the price of one. */
     double angle = 2.0 * M_PI * unit(random[1], 53), sine, cosine;
     sincos(angle, &sine, &cosine);
     value[0] = radius * cosine;
@@ -177,6 +187,7 @@ static void draw_normal(enum element_type type, const uint64_t random[2], double
 static void draw_lognormal(enum element_type type, const uint64_t random[2], double value[2])
 {
     draw_normal(type, random, value);
+    /* At most exp(8.6) = 5,400, which float16 holds as well. */
     value[0] = exp(value[0]);
     value[1] = exp(value[1]);
 }
@@ -202,6 +213,7 @@ static const struct kind {
     {"lognormal", draw_lognormal},
 };
 
+/* By length too: what is looked up ends at a colon, not at a zero. */
 static const struct kind *find_kind(const char *name, size_t length)
 {
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -214,9 +226,11 @@ static const struct kind *find_kind(const char *name, size_t length)
  * counter. */
 static void philox(uint64_t seed, uint64_t pair, uint64_t random[2])
 {
+    /* The upper words stay 0: they would be for streams, of which there is one. */
     philox4x32_ctr_t counter = {{(uint32_t)pair, (uint32_t)(pair >> 32), 0, 0}};
     philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
     philox4x32_ctr_t out = philox4x32(counter, key);
+    /* Joined in a fixed order, so that the numbers are the same on every machine. */
     random[0] = out.v[0] | (uint64_t)out.v[1] << 32;
     random[1] = out.v[2] | (uint64_t)out.v[3] << 32;
 }
@@ -224,6 +238,7 @@ static void philox(uint64_t seed, uint64_t pair, uint64_t random[2])
 /* Two elements come from one counter, so that no random bit is drawn twice or thrown away. */
 static void make_drawn(const struct entry *entry, int64_t begin, int64_t end, void *x)
 {
+    /* Found again from its name, as a pointer means nothing on another rank. */
     const struct kind *kind = find_kind(entry->file, strlen(entry->file));
     double value[CHUNK];
     uint64_t random[2];
@@ -244,6 +259,7 @@ static void make_drawn(const struct entry *entry, int64_t begin, int64_t end, vo
 static bool take_count(const char *text, int64_t *count)
 {
     int64_t factor = 1;
+    /* strtoll would take blanks, signs and "0x". */
     if (!isdigit((unsigned char)*text))
         return false;
     for (*count = 0; isdigit((unsigned char)*text); text++)
@@ -254,6 +270,7 @@ static bool take_count(const char *text, int64_t *count)
                *suffix = *text ? strchr(suffixes, toupper((unsigned char)*text)) : NULL;
     for (; suffix && suffix >= suffixes; suffix--)
         factor *= 1000;
+    /* One character, and nothing behind it. */
     text += suffix || factor > 1;
     return *text == '\0' && !__builtin_mul_overflow(*count, factor, count);
 }
@@ -271,6 +288,7 @@ static enum status parse_generate(const char *generate, const char **name, int64
              "--generate %s: N is not a count; write a whole number, with K, M or G behind it, as "
              "in %s:100M",
              generate, kind->name);
+    /* Nothing would be left to quantize, and 0 elements have no mean. */
     QO_CHECK(*n > 0, QO_USAGE, "--generate %s: a vector needs at least 1 element", generate);
     *name = kind->name;
 done:
@@ -301,6 +319,7 @@ static enum status give_shape(const struct source_request *request, struct vecto
     size_t size = element_size(info->type);
     info->num_dims = 1;
     info->shape[0] = n;
+    /* Counts of bytes are made from n all over the program. */
     QO_CHECK(shape_product(info->shape, 1, size, &product), QO_USAGE,
              "--generate %s: %lld elements are more than 2^63 bytes; choose a smaller N",
              info->name, (long long)n);
@@ -329,6 +348,7 @@ static enum status synthetic_scan(const struct source_request *request, const ch
     else
         QO_TRY(builtin_size(request, &entry.info.n));
     entry.file = entry.info.name = (char *)name;
+    /* float32 as models have it, while the exercise's vectors are NumPy's float64. */
     entry.info.type = request->generate ? ELEMENT_F32 : ELEMENT_F64;
     if (request->has_type)
         entry.info.type = request->type;
@@ -345,6 +365,7 @@ static enum status synthetic_open(struct handle *handle, const struct entry *ent
     return QO_OK;
 }
 
+/* Nothing can fail here: the scan has seen all that could. */
 static enum status synthetic_read(struct handle *handle, const struct entry *entry, int64_t begin,
                                   int64_t end, void *x)
 {

@@ -221,6 +221,17 @@ def check_statistics(where, attrs, original, fill, problems):
         )
 
 
+def check_histogram(where, node, n, problems):
+    """The n elements that are in the statistics; without any there is no histogram."""
+    if not problems.need(("histogram" in node) == (n > 0), f"{where}: histogram of {n} elements"):
+        return
+    if n:
+        edges, counts = node["histogram/edges"][...], node["histogram/counts"][...]
+        good = edges.size == counts.size + 1 and np.all(np.diff(edges) >= 0)
+        problems.need(good, f"{where}: histogram edges")
+        problems.need(int(counts.sum()) == n, f"{where}: the histogram counts {counts.sum()}")
+
+
 def check_vector(where, node, original, keep_fills, problems):
     """Attributes and plot histogram of a vector; returns (n, dtype, mask of fill values) or
     None."""
@@ -237,14 +248,7 @@ def check_vector(where, node, original, keep_fills, problems):
         problems.need(math.prod(shape) == n, f"{where}: shape {shape} is not {n} elements")
     problems.need(dtype in BYTES, f"{where}: dtype {dtype}")
     fills = int(node.attrs.get("fill_count", 0))
-    edges, counts = node["histogram/edges"][...], node["histogram/counts"][...]
-    problems.need(
-        edges.size == counts.size + 1 and np.all(np.diff(edges) >= 0), f"{where}: histogram edges"
-    )
-    problems.need(
-        int(counts.sum()) == n - int(node.attrs["nonfinite_count"]) - fills,
-        f"{where}: the histogram counts {int(counts.sum())} elements",
-    )
+    check_histogram(where, node, n - int(node.attrs["nonfinite_count"]) - fills, problems)
     if original is None:
         return n, dtype, None
     same = (n, dtype) == (original.raw.size, original.dtype) and (

@@ -72,13 +72,27 @@ def lose(name):
 
 
 DAMAGES = (
-    flip_code, set_unused_bits, move_level, swap_levels, change_outlier, lose_outlier,
-    last_digit("result", "mse"), last_digit("result", "max_abs_error"),
-    last_digit("vector", "mean"), last_digit("vector", "std"), last_digit("vector", "min"), change("result", "threshold", 2.0),
-    change("result", "sqnr_db", 20.0), change("result", "bits_per_value", 3.0),
-    change("result", "optimality_gap", -0.5), change("result", "num_bits", 4),
-    change("vector", "nonfinite_count", 1), change("vector", "num_elements", 1000),
-    lose("approach"), lose("l2_norm"), lose("digest"),
+    flip_code,
+    set_unused_bits,
+    move_level,
+    swap_levels,
+    change_outlier,
+    lose_outlier,
+    last_digit("result", "mse"),
+    last_digit("result", "max_abs_error"),
+    last_digit("vector", "mean"),
+    last_digit("vector", "std"),
+    last_digit("vector", "min"),
+    change("result", "threshold", 2.0),
+    change("result", "sqnr_db", 20.0),
+    change("result", "bits_per_value", 3.0),
+    change("result", "optimality_gap", -0.5),
+    change("result", "num_bits", 4),
+    change("vector", "nonfinite_count", 1),
+    change("vector", "num_elements", 1000),
+    lose("approach"),
+    lose("l2_norm"),
+    lose("digest"),
 )
 
 

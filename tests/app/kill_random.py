@@ -5,6 +5,7 @@ succeeds.
 
     kill_random.py [--runs N] [--seed S]    (default 5 runs, seed 1)
 """
+import ctypes
 import hashlib
 import os
 import random
@@ -90,6 +91,19 @@ class Kill(harness.Case):
                 older = now
         print(f"{RUNS} runs of {whole:.2f} s, {killed} of them killed")
         self.assertGreater(killed, 0, "no run was killed in time")
+
+    def test_what_a_killed_run_left_in_shared_memory_stops_all_later_runs(self):
+        """Open MPI's shared file pointers use a semaphore that is named after the output alone; a
+        rank that is killed while it holds it would stop every later run on this machine."""
+        name = f"held_{os.getpid()}.h5"
+        semaphore = f"/OMPIO_{name}.partial".encode()
+        system = ctypes.CDLL(None, use_errno=True)
+        system.sem_open.restype = ctypes.c_void_p
+        held = system.sem_open(semaphore, os.O_CREAT, 0o600, 0)
+        self.assertTrue(held, "no semaphore can be made here")
+        self.addCleanup(system.sem_unlink, semaphore)
+        args = ["--output", self.path(name), "--save_dir", self.dir, "--quiet"]
+        self.good(args, 2, timeout=30)
 
 
 if __name__ == "__main__":

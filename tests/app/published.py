@@ -44,7 +44,7 @@ class Published(harness.Case):
             vector = f["vectors/large"]
             self.assertEqual(int(vector["easyquant_3bit"].attrs["outlier_count"]), 26886)
             self.assertEqual(int(vector.attrs["num_elements"]), 10_000_000)
-            self.assertEqual(str(vector.attrs["dtype"]), "float64")
+            self.assertEqual(vector.attrs["dtype"].decode(), "float64")
         self.checked(output)
 
     def test_small_grid_is_not_the_published_one(self):

@@ -70,7 +70,8 @@ class Restore(harness.Case):
         vectors.write_hdf5(self.path("in.h5"))
         result = self.quantize(self.path("in.h5"), "--approach", "uniform")
         self.good(
-            ["--restore", result, "--select", "float32/n[0-9]*", "--output", self.path("some.h5")], 2
+            ["--restore", result, "--select", "float32/n[0-9]*", "--output", self.path("some.h5")],
+            2,
         )
         with h5py.File(self.path("some.h5"), "r") as f:
             self.assertEqual(list(f), ["float32"])

@@ -19,9 +19,9 @@
 #include "status.h"
 
 /*
- * For tests of files that all ranks write. An assert that fails leaves the test at once, and the other
- * ranks would wait in the next collective call for ever. So tests note what is wrong with CHECK,
- * go on, and the note is asserted at the end, on all ranks together.
+ * For tests of files that all ranks write. An assert that fails leaves the test at once, and the
+ * other ranks would wait in the next collective call for ever. So tests note what is wrong with
+ * CHECK, go on, and the note is asserted at the end, on all ranks together.
  */
 static struct comm comm;
 static char folder[128]; /* of this test program's files, the same on all ranks */
@@ -150,7 +150,7 @@ static inline void plan_fault(int n, int rank)
 static inline void open_folder(int *argc, char ***argv)
 {
     comm_open(&comm, argc, argv);
-    log_setup(true, LOG_QUIET); /* warnings are expected here by the hundred */
+    log_setup(true, LOG_QUIET);
     const char *temporary = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%.100s/quantopt_XXXXXX", temporary ? temporary : "/tmp");
     if (comm.rank == 0 && !mkdtemp(folder))

@@ -163,9 +163,8 @@ static void test_a_lock_of_another_program(void **state)
 {
     (void)state;
     struct lock lock = {0};
-    static const char *const foreign[] = {"4711\n", "quantopt lock\nhost: x\n",
-                                          "quantopt lock\nhost: x\nprocess: y\nstart: 1\nsince: "
-                                          "z\njob: \n"};
+    static const char odd[] = "quantopt lock\nhost: x\nprocess: y\nstart: 1\nsince: z\njob: \n";
+    static const char *const foreign[] = {"4711\n", "quantopt lock\nhost: x\n", odd};
     for (size_t i = 0; i < sizeof foreign / sizeof foreign[0]; i++) {
         write_file(lock_of(own_path()), foreign[i]);
         CHECK(lock_take(&lock, own_path()) == QO_CANT_CREATE);

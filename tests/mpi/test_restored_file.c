@@ -8,8 +8,8 @@
 #include "restored_file.h"
 #include "shard.h"
 
-/* Vectors made up: element i has the bits of element_from_double(value(i)). More blocks than ranks, and
- * fewer; every type; a scalar; names with groups. */
+/* Vectors made up: element i has the bits of element_from_double(value(i)). More blocks than ranks,
+ * and fewer; every type; a scalar; names with groups. */
 static char names[][32] = {"layer/0/weight", "layer/1", "bias", "field"};
 
 static const struct vector_info infos[] = {
@@ -43,7 +43,8 @@ static enum status write_vector(struct restored_file *file, int index, bool skip
     static char x[2 * QO_BLOCK * 8];
     const struct vector_info *info = &infos[index];
     struct shard shard = shard_of(info->n, comm.rank, comm.size);
-    int64_t largest = shard_largest(info->n, comm.size), step = index == 0 ? 2 * QO_BLOCK : QO_BLOCK;
+    int64_t largest = shard_largest(info->n, comm.size),
+            step = index == 0 ? 2 * QO_BLOCK : QO_BLOCK;
     enum status status = QO_OK;
     for (int64_t done = 0; status == QO_OK && done < largest; done += step) {
         int64_t first = shard.begin + done < shard.end ? shard.begin + done : shard.end;
@@ -93,13 +94,12 @@ static bool is_vector(hid_t file, const struct vector_info *info)
     hid_t type = H5Dget_type(dataset);
     char *have = calloc((size_t)info->n, size), *want = calloc((size_t)info->n, size);
     fill(info->type, want, 0, info->n);
-    bool is_good =
-        dataset >= 0 && H5Tget_size(type) == size &&
-        H5Tget_class(type) == (info->type == ELEMENT_BF16 ? H5T_INTEGER : H5T_FLOAT) &&
-        H5Sget_simple_extent_ndims(space) == info->num_dims &&
-        H5Sget_simple_extent_dims(space, dims, NULL) >= 0 &&
-        H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, have) >= 0 &&
-        memcmp(have, want, (size_t)info->n * size) == 0;
+    bool is_good = dataset >= 0 && H5Tget_size(type) == size &&
+                   H5Tget_class(type) == (info->type == ELEMENT_BF16 ? H5T_INTEGER : H5T_FLOAT) &&
+                   H5Sget_simple_extent_ndims(space) == info->num_dims &&
+                   H5Sget_simple_extent_dims(space, dims, NULL) >= 0 &&
+                   H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, have) >= 0 &&
+                   memcmp(have, want, (size_t)info->n * size) == 0;
     for (int i = 0; i < info->num_dims; i++)
         is_good = is_good && dims[i] == (hsize_t)info->shape[i];
     free(have);
@@ -122,8 +122,9 @@ static void check_file(const char *path)
     float two[70001];
     hid_t dataset = H5Dopen2(file, names[1], H5P_DEFAULT);
     CHECK(H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, two) >= 0);
-    CHECK(two[0] == -100.0f && two[700] == 0.0f && two[70000] == (float)element_value(
-              ELEMENT_F16, element_from_double(ELEMENT_F16, value(70000))));
+    CHECK(two[0] == -100.0f && two[700] == 0.0f &&
+          two[70000] ==
+              (float)element_value(ELEMENT_F16, element_from_double(ELEMENT_F16, value(70000))));
     H5Dclose(dataset);
     char text[16] = "";
     hid_t attribute = H5Aopen_by_name(file, names[2], "dtype", H5P_DEFAULT, H5P_DEFAULT);

@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cmocka_all.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "unit/h5_make.h"
 
 #include "comm.h"
 #include "fault.h"
@@ -141,6 +135,8 @@ static void test_names_that_differ_from_the_contract(void **state)
     check_names(&request, "y.z x x_2");
     request = request_for("m.safetensors", NULL, NULL);
     check_names(&request, "a b/c");
+    request = request_for("m.safetensors", "x.npy", "y.z.npy");
+    check_names(&request, "a b/c x y.z");
     request = request_for("m.safetensors", "x.npy", "m.safetensors");
     check_names(&request, "m/a m/b/c x m_2/a m_2/b/c");
     request = request_for("m.safetensors:b/c", NULL, NULL);
@@ -179,8 +175,8 @@ static void test_names_that_no_link_may_have(void **state)
     request = request_for("..npy", ".npy", NULL);
     check_names(&request, "_ .npy");
     put_safetensors("..safetensors", two_tensors, 8);
-    request = request_for("..safetensors", ".npy", NULL);
-    check_names(&request, "_/a _/b/c .npy");
+    request = request_for("..safetensors", ".npy", "m.safetensors");
+    check_names(&request, "_/a _/b/c .npy m/a m/b/c");
 }
 
 static void test_names_that_collide_or_nest(void **state)
@@ -192,29 +188,102 @@ static void test_names_that_collide_or_nest(void **state)
                     "\"a/b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,12]}}",
                     12);
     struct source_request request = request_for("nest.safetensors", NULL, NULL);
-    check_refused(&request, QO_USAGE, "a: is a vector and also the group of a/b");
-    request.exclude = "a";
-    check_names(&request, "a-b a/b");
+    check_refused(&request, QO_USAGE, "nest/a: is a vector and also the group of nest/a/b");
+    request.exclude = "nest/a";
+    check_names(&request, "nest/a-b nest/a/b");
     put_safetensors("same.safetensors",
                     "{\"/a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
                     "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
                     8);
     request = request_for("same.safetensors", NULL, NULL);
-    check_refused(&request, QO_USAGE, "a: two vectors");
+    check_refused(&request, QO_USAGE, "same/a: two vectors");
+}
+
+/* One tensor of one element. */
+static void put_tensor(const char *file, const char *name)
+{
+    char header[256];
+    snprintf(header, sizeof header,
+             "{\"%s\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", name);
+    put_safetensors(file, header, 4);
+}
+
+static void test_a_prefix_where_none_is_needed_or_none_where_one_is(void **state)
+{
+    (void)state;
+    put_tensor("t.safetensors", "x");
+    put_tensor("u.safetensors", "x/w");
+    put_tensor("v.safetensors", "m/a");
+    /* Equal names; the input between has no part in it. */
+    struct source_request request = request_for("x.npy", "y.z.npy", "t.safetensors");
+    check_names(&request, "x/x y.z t/x");
+    request = request_for("u.safetensors", "x.npy", "y.z.npy");
+    check_names(&request, "u/x/w x/x y.z");
+    /* The stem with a number is another name. */
+    request = request_for("x.npy", "x.npy", "t.safetensors");
+    check_names(&request, "x/x x_2 t/x");
+    /* Among three that nest, the two that differ from each other are involved too. */
+    request = request_for("t.safetensors", "u.safetensors", "u.safetensors");
+    check_names(&request, "t/x u/x/w u_2/x/w");
+    /* What the prefix makes may collide with a path: that is the end. */
+    request = request_for("m.safetensors", "m.safetensors", "v.safetensors");
+    check_refused(&request, QO_USAGE, "m/a: two vectors");
+    request.exclude = "m/*";
+    check_names(&request, "m_2/a m_2/b/c");
+}
+
+/* Collective. An HDF5 file with a vector "good" and a virtual one, which cannot be read. */
+static void put_half_readable(const char *name)
+{
+    if (comm.rank == 0) {
+        const hsize_t n = 4;
+        hid_t parts = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(1, &n, NULL);
+        H5Pset_virtual(parts, space, "elsewhere.h5", "/x", space);
+        H5Sclose(space);
+        hid_t file = h5_create(at(name));
+        h5_counting(file, "/good", 3);
+        h5_dataset(file, "/bad", H5Tcopy(H5T_NATIVE_FLOAT), 1, &n, parts, NULL);
+        H5Fclose(file);
+    }
+    comm_wait_all(&comm);
+}
+
+static void test_an_unreadable_vector_dropped_though_wanted_or_in_the_way_though_not(void **state)
+{
+    (void)state;
+    put_half_readable("ga.h5");
+    put_half_readable("gb.h5");
+    struct source_request request = request_for("ga.h5", "gb.h5", NULL);
+    check_refused(&request, QO_DATA, "ga.h5:/bad: a virtual dataset");
+    request.include = "gb/*";
+    check_refused(&request, QO_DATA, "gb.h5:/bad: a virtual dataset");
+    request.include = "*/good";
+    check_names(&request, "ga/good gb/good");
+    request.include = NULL;
+    request.exclude = "*/bad";
+    check_names(&request, "ga/good gb/good");
+    request = request_for("ga.h5", NULL, NULL);
+    check_refused(&request, QO_DATA, "ga.h5:/bad: a virtual dataset");
+    request.include = "g*";
+    check_names(&request, "good");
+    /* One of the names is its own, so it alone is excluded. */
+    request = request_for("ga.h5", "m.safetensors", NULL);
+    request.exclude = "bad";
+    check_names(&request, "good a b/c");
 }
 
 static void test_globs(void **state)
 {
     (void)state;
-    struct source_request request = request_for("m.safetensors", "x.npy", NULL);
+    struct source_request request = request_for("m.safetensors", "x.npy", "m.safetensors");
     request.include = "m/*";
     check_names(&request, "m/a m/b/c");
     request.exclude = "*/c";
     check_names(&request, "m/a");
     request.include = NULL;
-    check_names(&request, "m/a x");
+    check_names(&request, "m/a x m_2/a");
     request.include = "nothing*";
-    check_refused(&request, QO_USAGE, "m/a, m/b/c, x");
+    check_refused(&request, QO_USAGE, "m/a, m/b/c, x, m_2/a, m_2/b/c");
 }
 
 static void test_a_colon_at_the_wrong_place(void **state)
@@ -488,6 +557,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_made_up_stem_that_is_taken),
         cmocka_unit_test(test_names_that_no_link_may_have),
         cmocka_unit_test(test_names_that_collide_or_nest),
+        cmocka_unit_test(test_a_prefix_where_none_is_needed_or_none_where_one_is),
+        cmocka_unit_test(test_an_unreadable_vector_dropped_though_wanted_or_in_the_way_though_not),
         cmocka_unit_test(test_globs),
         cmocka_unit_test(test_a_colon_at_the_wrong_place),
         cmocka_unit_test(test_files_of_no_known_kind),

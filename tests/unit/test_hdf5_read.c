@@ -18,14 +18,21 @@ struct opened {
 
 static const struct handle closed = {.fd = -1, .file_id = -1, .dataset_id = -1};
 
-static enum status open_file(struct opened *opened)
+static enum status open_dataset(struct opened *opened, const char *dataset)
 {
     *opened = (struct opened){.handle = closed};
     status_clear();
-    enum status status = reader_hdf5.scan(&plain, "a.h5", NULL, &opened->catalog);
+    enum status status = reader_hdf5.scan(&plain, "a.h5", dataset, &opened->catalog);
+    if (status == QO_OK && opened->catalog.entry[0].failure != QO_OK)
+        status = opened->catalog.entry[0].failure;
     if (status == QO_OK)
         status = reader_hdf5.open(&opened->handle, &opened->catalog.entry[0]);
     return status;
+}
+
+static enum status open_file(struct opened *opened)
+{
+    return open_dataset(opened, NULL);
 }
 
 static void close_file(struct opened *opened)
@@ -127,6 +134,70 @@ static void test_every_float16_changed_by_a_conversion(void **state)
     H5Fclose(file);
     assert_int_equal(open_file(&opened), QO_OK);
     expect_range(&opened, 0, (const char *)all, 0, 65536);
+    close_file(&opened);
+}
+
+/* The attribute as this program writes it, and as h5py does: of variable length. */
+static void add_dtype(hid_t file, bool is_variable)
+{
+    const char *text = "bfloat16";
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (!is_variable) {
+        h5_attribute_text(file, "/x", "dtype", text);
+    } else {
+        H5Tset_size(type, H5T_VARIABLE);
+        H5Tset_cset(type, H5T_CSET_UTF8);
+        h5_attribute(file, "/x", "dtype", type, -1, &text);
+    }
+    H5Tclose(type);
+}
+
+static void test_bfloat16_as_bit_patterns_changed_or_taken_for_integers(void **state)
+{
+    (void)state;
+    const hsize_t n = 65536;
+    uint16_t all[65536], turned[65536];
+    for (int i = 0; i < 65536; i++) {
+        all[i] = (uint16_t)i;
+        turned[i] = (uint16_t)(i >> 8 | i << 8);
+    }
+    for (int form = 0; form < 8; form++) {
+        struct opened opened;
+        bool big = form & 1;
+        hid_t file = h5_create("a.h5");
+        h5_dataset(file, "/x", H5Tcopy(big ? H5T_STD_U16BE : H5T_STD_U16LE), 1, &n, H5P_DEFAULT,
+                   big ? turned : all);
+        add_dtype(file, form & 2);
+        H5Fclose(file);
+        /* The whole file, and the dataset by its name. */
+        assert_int_equal(open_dataset(&opened, form & 4 ? "x" : NULL), QO_OK);
+        assert_true(opened.catalog.entry[0].info.type == ELEMENT_BF16);
+        expect_range(&opened, 0, (const char *)all, 0, 65536);
+        expect_range(&opened, 0, (const char *)all, 32639, 32769);
+        close_file(&opened);
+    }
+}
+
+static void test_a_fill_value_of_bit_patterns_taken_for_a_number(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 4;
+    const uint16_t pattern = 0xc2c8; /* -100 */
+    const double number = 49864;     /* 0xc2c8 as a number; bfloat16 has steps of 256 there */
+    hid_t file = h5_create("a.h5");
+    h5_dataset(file, "/x", H5Tcopy(H5T_STD_U16LE), 1, &n, H5P_DEFAULT, NULL);
+    h5_attribute_text(file, "/x", "dtype", "bfloat16");
+    h5_attribute(file, "/x", "_FillValue", H5T_STD_U16LE, -1, &pattern);
+    h5_attribute(file, "/x", "missing_value", H5T_NATIVE_DOUBLE, -1, &number);
+    h5_dataset(file, "/y", h5_float(ELEMENT_BF16, false), 1, &n, H5P_DEFAULT, NULL);
+    h5_attribute(file, "/y", "_FillValue", H5T_STD_U16LE, -1, &pattern);
+    H5Fclose(file);
+    assert_int_equal(open_file(&opened), QO_OK);
+    const struct vector_info *info = &opened.catalog.entry[0].info;
+    assert_int_equal(info->num_fills, 2);
+    assert_true(info->fill[0] == -100.0 && info->fill[1] == 49920.0);
+    assert_true(opened.catalog.entry[1].info.fill[0] == 49920.0);
     close_file(&opened);
 }
 
@@ -396,6 +467,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_bit_lost_in_some_type_or_byte_order),
         TEST(test_every_float16_changed_by_a_conversion),
+        TEST(test_bfloat16_as_bit_patterns_changed_or_taken_for_integers),
+        TEST(test_a_fill_value_of_bit_patterns_taken_for_a_number),
         TEST(test_a_range_cut_wrong_in_some_shape_and_storage),
         TEST(test_more_chunks_than_one_call_takes),
         TEST(test_a_layer_of_chunks_kept_for_the_next_range_read_wrong),

@@ -13,11 +13,16 @@
 
 static const struct source_request plain = {.num_dims = -1};
 
+/* As the source does for vectors that are wanted: one that cannot be read ends the run. */
 static enum status scan(const char *dataset, struct catalog *catalog)
 {
     *catalog = (struct catalog){0};
     status_clear();
-    return reader_hdf5.scan(&plain, "a.h5", dataset, catalog);
+    enum status status = reader_hdf5.scan(&plain, "a.h5", dataset, catalog);
+    for (int i = 0; status == QO_OK && i < catalog->num_entries; i++)
+        if (catalog->entry[i].failure != QO_OK)
+            status = status_raise(catalog->entry[i].failure, "%s", catalog->entry[i].failure_text);
+    return status;
 }
 
 /* The scan fails with this status and text. */
@@ -142,6 +147,33 @@ static void test_other_types_taken_for_floats(void **state)
     h5_counting(file, "/real", 2);
     H5Fclose(file);
     expect_datasets("/real");
+}
+
+static void test_words_without_or_with_another_dtype_taken_for_bfloat16(void **state)
+{
+    (void)state;
+    static const char *const others[4] = {"bfloat1", "bfloat16 ", "bfloat162", "float16"};
+    const hsize_t n = 4;
+    const int64_t number = 16;
+    char name[8] = "/text0";
+    hid_t file = h5_create("a.h5"), half = H5Tcopy(H5T_STD_U16LE);
+    h5_dataset(file, "/none", H5Tcopy(H5T_STD_U16LE), 1, &n, H5P_DEFAULT, NULL);
+    h5_dataset(file, "/number", H5Tcopy(H5T_STD_U16LE), 1, &n, H5P_DEFAULT, NULL);
+    h5_attribute(file, "/number", "dtype", H5T_NATIVE_INT64, -1, &number);
+    for (int i = 0; i < 4; i++, name[5]++) {
+        h5_dataset(file, name, H5Tcopy(H5T_STD_U16LE), 1, &n, H5P_DEFAULT, NULL);
+        h5_attribute_text(file, name, "dtype", others[i]);
+    }
+    h5_dataset(file, "/signed", H5Tcopy(H5T_STD_I16LE), 1, &n, H5P_DEFAULT, NULL);
+    h5_attribute_text(file, "/signed", "dtype", "bfloat16");
+    h5_dataset(file, "/wide", H5Tcopy(H5T_STD_U32LE), 1, &n, H5P_DEFAULT, NULL);
+    h5_attribute_text(file, "/wide", "dtype", "bfloat16");
+    H5Tset_precision(half, 12);
+    h5_dataset(file, "/narrow", half, 1, &n, H5P_DEFAULT, NULL);
+    h5_attribute_text(file, "/narrow", "dtype", "bfloat16");
+    H5Fclose(file);
+    expect_failure(NULL, QO_DATA, "no floating-point dataset in it, only 9 of other types");
+    expect_failure("/signed", QO_DATA, "/signed: 16-bit integer elements are not read");
 }
 
 static void test_a_wrong_name_without_a_hint(void **state)
@@ -279,7 +311,6 @@ static void test_a_missing_filter_found_only_after_hours(void **state)
     (void)state;
     const H5Z_class2_t filter = {H5Z_CLASS_T_VERS, 333,  1,    1,
                                  "squeezer\n2",    NULL, NULL, filter_nothing};
-    struct source_request other = {.num_dims = -1, .exclude = "secret/*"};
     struct catalog catalog;
     const hsize_t n = 8, chunk = 4;
     const float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -297,12 +328,14 @@ static void test_a_missing_filter_found_only_after_hours(void **state)
     expect_failure("secret/x", QO_DATA, "HDF5_PLUGIN_PATH");
     assert_int_equal(scan("z", &catalog), QO_OK);
     catalog_clear(&catalog);
-    assert_int_equal(reader_hdf5.scan(&other, "a.h5", NULL, &catalog), QO_OK);
-    assert_int_equal(catalog.num_entries, 2);
-    assert_string_equal(catalog.entry[0].dataset, "/unwritten");
-    catalog_clear(&catalog);
-    other = (struct source_request){.num_dims = -1, .include = "z*"};
-    assert_int_equal(reader_hdf5.scan(&other, "a.h5", NULL, &catalog), QO_OK);
+    /* It stands beside the others, for whoever does not want it. */
+    assert_int_equal(reader_hdf5.scan(&plain, "a.h5", NULL, &catalog), QO_OK);
+    assert_int_equal(catalog.num_entries, 3);
+    assert_string_equal(catalog.entry[0].info.name, "/secret/x");
+    assert_int_equal(catalog.entry[0].failure, QO_DATA);
+    assert_int_equal(catalog.entry[1].failure, QO_OK);
+    assert_null(catalog.entry[2].failure_text);
+    assert_string_equal(status_text(), "");
     catalog_clear(&catalog);
 }
 
@@ -539,6 +572,7 @@ int main(void)
         TEST(test_links_followed_without_being_asked),
         TEST(test_vectors_out_of_order_or_without_their_shape),
         TEST(test_other_types_taken_for_floats),
+        TEST(test_words_without_or_with_another_dtype_taken_for_bfloat16),
         TEST(test_a_wrong_name_without_a_hint),
         TEST(test_an_empty_dataset_hidden_from_the_source),
         TEST(test_fill_values_missed_or_not_in_the_type_of_the_vector),

@@ -29,6 +29,8 @@ struct recipe {
     uint8_t first_code;
     bool is_big;      /* outlier values in the other byte order */
     bool wrong_codes; /* not uint8 */
+    /* Integers with a sign, where the layout has none. */
+    bool signed_codes, signed_index, signed_value;
 };
 
 static struct recipe good_recipe(void)
@@ -71,7 +73,8 @@ static void add_values(hid_t result, const struct recipe *recipe)
         for (size_t b = 0; b < size; b++)
             bytes[(size_t)i * size + b] = (char)(bits >> 8 * (recipe->is_big ? size - 1 - b : b));
     }
-    hid_t stored = type == ELEMENT_BF16 ? H5Tcopy(H5T_STD_U16LE) : h5_float(type, recipe->is_big);
+    hid_t word = recipe->signed_value ? H5T_STD_I16LE : H5T_STD_U16LE;
+    hid_t stored = type == ELEMENT_BF16 ? H5Tcopy(word) : h5_float(type, recipe->is_big);
     h5_dataset(result, "outlier_value", stored, 1, &recipe->num_value, H5P_DEFAULT, bytes);
 }
 
@@ -84,9 +87,12 @@ static void add_result(hid_t vector, const char *name, const struct recipe *reci
     h5_attribute(result, ".", "num_bits", H5T_NATIVE_INT64, -1, &recipe->bits);
     h5_dataset(result, "levels", H5Tcopy(H5T_IEEE_F64LE), 1, &recipe->num_levels, H5P_DEFAULT,
                recipe->level);
-    h5_dataset(result, "codes", H5Tcopy(recipe->wrong_codes ? H5T_STD_U16LE : H5T_STD_U8LE), 1,
-               &recipe->num_codes, H5P_DEFAULT, codes);
-    h5_dataset(result, "outlier_index", H5Tcopy(H5T_STD_U64LE), 1, &recipe->num_index, H5P_DEFAULT,
+    hid_t code = recipe->wrong_codes    ? H5T_STD_U16LE
+                 : recipe->signed_codes ? H5T_STD_I8LE
+                                        : H5T_STD_U8LE;
+    hid_t index = recipe->signed_index ? H5T_STD_I64LE : H5T_STD_U64LE;
+    h5_dataset(result, "codes", H5Tcopy(code), 1, &recipe->num_codes, H5P_DEFAULT, codes);
+    h5_dataset(result, "outlier_index", H5Tcopy(index), 1, &recipe->num_index, H5P_DEFAULT,
                recipe->index);
     add_values(result, recipe);
     H5Gclose(result);
@@ -353,7 +359,7 @@ static void test_sizes_of_a_result_believed(void **state)
     expect_refusal(&recipe, "codes are not uint8[5] but have 6 elements");
     recipe = good_recipe();
     recipe.wrong_codes = true;
-    expect_refusal(&recipe, "codes are not uint8[5]");
+    expect_refusal(&recipe, "codes are not uint8");
     recipe = good_recipe();
     recipe.num_value = 4;
     expect_refusal(&recipe, "5 outlier indices, 4 values");
@@ -362,6 +368,21 @@ static void test_sizes_of_a_result_believed(void **state)
     recipe.num_dims = 1;
     recipe.num_codes = 2;
     expect_refusal(&recipe, "5 outlier indices, 5 values and 4 elements");
+}
+
+static void test_a_sign_that_bends_large_codes_indices_or_values(void **state)
+{
+    (void)state;
+    struct recipe recipe = good_recipe();
+    recipe.signed_codes = true;
+    expect_refusal(&recipe, "r.h5:/vectors/x/easyquant_3bit: codes are not uint8");
+    recipe = good_recipe();
+    recipe.signed_index = true;
+    expect_refusal(&recipe, "r.h5:/vectors/x/easyquant_3bit: outlier_index is not uint64");
+    recipe = good_recipe();
+    recipe.dtype = "bfloat16";
+    recipe.signed_value = true;
+    expect_refusal(&recipe, "outlier_value is not uint16, the bit patterns of bfloat16");
 }
 
 static void test_levels_that_are_none(void **state)
@@ -467,6 +488,7 @@ int main(int argc, char **argv)
         TEST(test_a_file_that_is_not_ours),
         TEST(test_attributes_of_a_vector_believed),
         TEST(test_sizes_of_a_result_believed),
+        TEST(test_a_sign_that_bends_large_codes_indices_or_values),
         TEST(test_levels_that_are_none),
         TEST(test_outliers_that_lead_outside_the_vector),
         TEST(test_a_cut_result_file_crashes_or_passes),

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What options need to have an effect. An option that asks in vain is warned about rather than
+ * refused: a file of --config that several runs share stays usable where the command line narrows
+ * one of them, and still nothing is ignored silently.
+ */
+#include <string.h>
+
+#include "option.h"
+
+/* Levels that a solver looks for. Those of uniform follow from the range alone. */
+static bool has_free_levels(const struct options *options)
+{
+    return options->approach[APPROACH_NON_UNIFORM] || options->approach[APPROACH_EASYQUANT];
+}
+
+static bool has_uniform(const struct options *options)
+{
+    return options->approach[APPROACH_UNIFORM];
+}
+
+static bool has_easyquant(const struct options *options)
+{
+    return options->approach[APPROACH_EASYQUANT];
+}
+
+/* The vector small is a list of ten numbers: of the built-in ones only large is drawn. */
+static bool is_drawn(const struct options *options)
+{
+    bool builtin = options->num_inputs == 0 && !options->generate;
+    return options->generate || (builtin && strcmp(options->vector_size, "large") == 0);
+}
+
+static bool has_chance(const struct options *options)
+{
+    bool random_start = options->init == INIT_RANDOM || options->init == INIT_KMEANS_PP;
+    return is_drawn(options) || (random_start && has_free_levels(options));
+}
+
+static bool has_file(const struct options *options)
+{
+    return options->num_inputs > 0;
+}
+
+/* Drawn values overflow to infinity in a narrow type, such as lognormal ones in float16; the
+ * built-in vectors are finite whatever happens. */
+static bool may_overflow(const struct options *options)
+{
+    return options->num_inputs > 0 || options->generate;
+}
+
+/* `never` is obeyed by a run that would show nothing anyway. */
+static bool may_show_progress(const struct options *options)
+{
+    return options->progress == WHEN_NEVER || (options->action == ACTION_RUN && !options->quiet);
+}
+
+static const struct {
+    bool (*is_met)(const struct options *options);
+    const char *text; /* behind "has no effect" */
+} needs[OPTION_NUM_NEEDS] = {
+    [NEED_UNIFORM] = {has_uniform, "without the approach uniform"},
+    [NEED_FREE_LEVELS] = {has_free_levels, "without the approach non-uniform or easyquant"},
+    [NEED_EASYQUANT] = {has_easyquant, "without the approach easyquant"},
+    [NEED_CHANCE] = {has_chance, "without a drawn vector (--generate, --vector_size large) or a "
+                                 "random start (--init random or kmeans++ for free levels)"},
+    [NEED_FILE] = {has_file, "without an INPUT"},
+    [NEED_OVERFLOW] = {may_overflow, "on built-in vectors, which are finite"},
+    [NEED_PROGRESS] = {may_show_progress, "with --restore or --quiet"},
+};
+
+const char *option_unmet(const struct option *option, const struct options *options)
+{
+    if (option->need == NEED_NOTHING || needs[option->need].is_met(options))
+        return NULL;
+    return needs[option->need].text;
+}
