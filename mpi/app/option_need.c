@@ -62,8 +62,8 @@ static const struct {
     [NEED_UNIFORM] = {has_uniform, "without the approach uniform"},
     [NEED_FREE_LEVELS] = {has_free_levels, "without the approach non-uniform or easyquant"},
     [NEED_EASYQUANT] = {has_easyquant, "without the approach easyquant"},
-    [NEED_CHANCE] = {has_chance, "without a drawn vector (--generate, --vector_size large) or a "
-                                 "random start (--init random or kmeans++ for free levels)"},
+    [NEED_CHANCE] = {has_chance, "without a drawn vector (--generate, --vector_size large) or free "
+                                 "levels from a random --init"},
     [NEED_FILE] = {has_file, "without an INPUT"},
     [NEED_OVERFLOW] = {may_overflow, "on built-in vectors, which are finite"},
     [NEED_PROGRESS] = {may_show_progress, "with --restore or --quiet"},

@@ -33,7 +33,8 @@ WRONG = (
     (["--tolerance", "-1"], "tolerance"),
     (["--generate", "normal"], "normal:"),
     (["--generate", "norml:100"], "normal"),
-    (["--generate", "normal:0"], "generate"),
+    (["--generate", "normal:0"], "--generate normal:0: "),
+    (["--generate", "normal:1.5K"], "--generate normal:1.5K: "),
     (["--generate", "normal:100", "--vector_size", "small"], "generate"),
     (["--seed", "1.5"], "seed"),
     (["--threads", "-1"], "threads"),
@@ -44,6 +45,17 @@ WRONG = (
     (["--restore", "x.h5"], "output"),
     (["--quiet=loud"], "quiet"),
     (["-x"], "x"),
+)
+
+# (arguments, the options that do nothing there)
+INEFFECTIVE = (
+    (["--approach", "easyquant", "--range", "0:1"], ("range",)),
+    (
+        ["--approach", "uniform", "--threshold", "2", "--max_iterations", "5", "--init", "random"],
+        ("threshold", "max_iterations", "init"),
+    ),
+    (["--progress", "always"], ("progress",)),  # With --quiet.
+    (["--seed", "9"], ("seed",)),
 )
 
 # Names of things that this build does not have: refused by name, not taken for something else.
@@ -104,6 +116,29 @@ class Usage(harness.Case):
                 failure = self.refused(78, ["--config", self.path("c.yaml")])
                 self.assertIn("c.yaml", failure.errors[0])
         self.refused((66, 78), ["--config", self.path("absent.yaml")])
+
+    def test_an_option_is_ignored_silently(self):
+        for args, names in INEFFECTIVE:
+            with self.subTest(" ".join(args)):
+                where = ["--quiet", "--output", "none", "--save_dir", self.path("out")]
+                result = self.good([*args, *where], 2)
+                expected = [f"quantopt_mpi: warning: --{name}: has no effect" for name in names]
+                lines = [line.split(" effect")[0] + " effect" for line in result.err.splitlines()]
+                self.assertEqual(sorted(lines), sorted(expected), str(result))
+        log = harness.read_text(self.path("out", "logs.txt"))
+        self.assertIn("warning: --seed: has no effect", log)
+
+    def test_a_narrowed_configuration_is_refused(self):
+        with open(self.path("c.yaml"), "w") as f:
+            f.write("generate: normal:20\ndtype: float16\nshape: [4, 5]\nrange: 0:1\n")
+        where = ["--config", self.path("c.yaml"), "--quiet", "--save_dir", self.path("out")]
+        result = self.good([*where, "--vector_size", "small", "--approach", "easyquant"])
+        self.assertEqual(
+            result.err,
+            f"quantopt_mpi: warning: {self.path('c.yaml')}:4: range: has no effect without the "
+            "approach uniform\n",
+        )
+        self.assertEqual(self.good([*where, "--generate", "uniform:50"]).err, "")
 
     def test_underscore_and_hyphen_differ(self):
         self.good(

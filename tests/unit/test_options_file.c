@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fault.h"
+#include "log.h"
 #include "memory.h"
 #include "option.h"
 #include "options.h"
@@ -90,6 +91,8 @@ static const struct {
     {"num_bits: [1\n", ": not valid YAML: "},
     {"seed: \"1\n", ": not valid YAML: "},
     {"seed: 1\nnum-bit: 3\n", ":2: unknown key num-bit; did you mean num_bits?"},
+    {"verson: true\n", ":1: unknown key verson; did you mean verbose?"}, /* version is no key */
+    {"num_bits: '2,9'\n", ":1: num_bits 2,9: 9: out of range 1 to 8;"},
     {"seed: 1\nseed: 2\n", ":2: seed: given twice, first in line 1;"},
     {"num_bits: 3\nnum-bits: 3\n", ":2: num_bits: given twice, first in line 1;"},
     {"input: a\ninputs: b\n", ":2: inputs: given twice, first in line 1;"},
@@ -574,5 +577,6 @@ int main(void)
         cmocka_unit_test(test_a_shipped_configuration_that_is_refused),
         cmocka_unit_test(test_a_failed_call_that_passes_for_a_good_one),
     };
+    log_setup(false, LOG_QUIET); /* warnings have a test program of their own */
     return cmocka_run_group_tests(tests, make_file, remove_file);
 }
