@@ -298,7 +298,7 @@ static enum status run_solve(struct bench *bench, struct engine *engine)
                               .max_iterations = 100,
                               .tolerance = 1e-7,
                               .seed = SEED,
-                              .look = {look, &looker}};
+                              .look = {.assign = look, .context = &looker}};
     QO_TRY(histogram_plan(&map, bench->settings.type, bench->sample, bench->sample_size,
                           bench->sample_size == bench->settings.n));
     QO_TRY(histogram_moments(&bench->histogram, &moments));

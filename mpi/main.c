@@ -53,6 +53,8 @@ int main(int argc, char **argv)
 
     log_setup(comm.rank == 0, LOG_NORMAL);
     enum status status = comm_agree(&comm, options_read(&options, argc, argv));
+    if (status == QO_OK)
+        status = run_check_options(&options, &comm);
     if (status == QO_OK) {
         log_setup(comm.rank == 0, options.quiet     ? LOG_QUIET
                                   : options.verbose ? LOG_VERBOSE

@@ -16,7 +16,7 @@ scripts/install_deps.sh
 python=$(find_python numpy,h5py,matplotlib)
 
 say "Building into build/"
-if [ ! -f build/CMakeCache.txt ]; then
+if [ ! -f build/build.ninja ]; then
     cmake -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DQO_TESTS=OFF >build.log 2>&1 ||
         { cat build.log; die "the configuration failed"; }
     rm -f build.log

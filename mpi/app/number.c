@@ -9,12 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* isdigit would ask the locale, and is undefined for a negative char. */
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
 }
 
-/* Digits, of at most 2^64-1; *end is behind them. */
+/* Digits, of at most 2^64-1; *end is behind them, behind all of them even where they are too many:
+ * the caller tells a number that is too large from a text that is none. */
 static enum number read_digits(const char *text, const char **end, uint64_t *x)
 {
     enum number result = is_digit(*text) ? NUMBER_OK : NUMBER_WRONG;
@@ -33,6 +35,10 @@ static uint64_t suffix_factor(char c)
     return c == 'K' ? 1000 : c == 'M' ? 1000000 : c == 'G' ? 1000000000 : 0;
 }
 
+/*
+ * A sign of minus is read so that -3 is told to be out of range, which mends it, and not to be no
+ * number, which would be wrong. A plus has no use where nothing is negative.
+ */
 enum number number_read_whole(const char *text, uint64_t *x)
 {
     bool negative = *text == '-';
@@ -43,6 +49,8 @@ enum number number_read_whole(const char *text, uint64_t *x)
     return negative ? NUMBER_BEYOND : result;
 }
 
+/* The suffixes are powers of ten, as counts of elements are spoken of, not of two as sizes. Beyond
+ * 2^64 the rest of the text is still looked at: 99999999999999999999x is no number at all. */
 enum number number_read_count(const char *text, uint64_t *x)
 {
     bool negative = *text == '-';
@@ -57,7 +65,11 @@ enum number number_read_count(const char *text, uint64_t *x)
     return negative ? NUMBER_BEYOND : result;
 }
 
-/* strtod alone would take blanks, hexadecimals, inf and nan too. */
+/*
+ * strtod alone would take blanks, hexadecimals, inf and nan too, so only what can be part of a
+ * plain decimal reaches it. It reports ERANGE for subnormals as well: these are good; only what it
+ * made infinite or zero is lost.
+ */
 enum number number_read_real(const char *text, double *x)
 {
     bool any_digit = false;
@@ -173,10 +185,11 @@ void number_print_repr(double x, char *out, size_t size)
     (fixed ? print_fixed : print_scientific)(&decimal, out + negative, size - negative);
 }
 
+/* Told apart from repr for the echo: a user who gave 3 reads 3. */
 void number_print_real(double x, char *out, size_t size)
 {
     number_print_repr(x, out, size);
     size_t length = strlen(out);
-    if (length > 2 && strcmp(out + length - 2, ".0") == 0) /* the user wrote 3, not 3.0 */
+    if (length > 2 && strcmp(out + length - 2, ".0") == 0)
         out[length - 2] = '\0';
 }

@@ -8,6 +8,8 @@
 #include "option_kind.h"
 #include "spelling.h"
 
+/* A user looks for a slip where it was made: the status and the words in front say whether that is
+ * the command line or a line of a file. */
 enum status option_refuse(const struct option_place *place, const char *value, const char *format,
                           ...)
 {
@@ -40,6 +42,7 @@ static void list_words(const struct option_word *words, char *out, size_t size)
                 (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", words->text);
 }
 
+/* Only words that would be accepted: the array holds more than any option has. */
 static const char *nearest_word(const struct option_word *words, const char *text)
 {
     const char *texts[16];
@@ -50,6 +53,11 @@ static const char *nearest_word(const struct option_word *words, const char *tex
     return spelling_nearest(text, texts, count);
 }
 
+/*
+ * Words are compared in full and in case: an abbreviation that is clear today may mean two things
+ * in a later build. A word of a later build is refused by name, so that nobody takes it for a slip
+ * of the keyboard.
+ */
 enum status option_find_word(const struct option_place *place, const char *value, int *index)
 {
     const struct option *option = place->option;
@@ -74,6 +82,8 @@ enum status option_find_word(const struct option_place *place, const char *value
                          nearest_word(words, value), list);
 }
 
+/* The bounds are double in the table, as those of reals are; all of them are below 2^53, where
+ * doubles are exact integers. */
 enum status option_read_count(const struct option_place *place, const char *value, int64_t *count)
 {
     double lo = place->option->lo, hi = place->option->hi;

@@ -5,7 +5,8 @@
 
 #include "option.h"
 
-/* Columns: where texts begin, and where lines end. */
+/* Columns: where texts begin, behind nearly all names, and where lines end, so that a terminal of
+ * 100 columns has some to spare. */
 #define INDENT 26
 #define WIDTH  94
 
@@ -28,6 +29,7 @@ static const char intro[] =
     "are\n"
     "written in full; -- ends the options. Counts take K, M and G (10^3, 10^6, 10^9).\n";
 
+/* Here and not in a manual alone: the table that a run prints names them. */
 static const char figures[] =
     "\nFIGURES OF MERIT, of the errors e = x - restored x over all n elements; outliers have none\n"
     "  mse, rmse               mean of e^2, and its square root\n"
@@ -39,6 +41,7 @@ static const char figures[] =
     "  compression_ratio       bits of an element over bits_per_value\n"
     "  optimality_gap          rmse / (a proven lower bound on that of any such levels) - 1\n";
 
+/* Scripts go by these; each line is what a user can do something about. */
 static const struct {
     enum status status;
     const char *text;
@@ -56,6 +59,7 @@ static const struct {
     {QO_CONFIG, "bad configuration file"},
 };
 
+/* Commands that work as they stand, on files that come with the source: a test runs them. */
 static const struct {
     const char *title, *before, *arguments;
 } examples[] = {
@@ -105,7 +109,7 @@ static size_t print_head(FILE *out, const struct option *option)
     return width;
 }
 
-/* Lists the words that this build lacks. */
+/* Lists the words that this build lacks: they are documented elsewhere and would be looked for. */
 static size_t append_later(const struct option *option, char *text, size_t size)
 {
     size_t used = strlen(text);
@@ -116,6 +120,7 @@ static size_t append_later(const struct option *option, char *text, size_t size)
     return used;
 }
 
+/* A name too long for its column gets a line to itself. */
 static void print_option(FILE *out, const struct option *option)
 {
     char text[1024];

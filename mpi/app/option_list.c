@@ -7,7 +7,8 @@
 #include "number.h"
 #include "option_kind.h"
 
-/* Calls add for each part of a list; the separator is never part of a value. */
+/* Calls add for each part of a list; the separator is never part of a value. An empty part is
+ * refused: a list that ends in a comma was cut, or lacks a value. */
 static enum status add_parts(const struct option_place *place, const char *value, char separator,
                              struct options *options,
                              enum status (*add)(const struct option_place *, const char *,
@@ -31,6 +32,7 @@ static enum status add_parts(const struct option_place *place, const char *value
     }
 }
 
+/* A width named twice is no contradiction, unlike an option given twice. */
 static enum status add_bit(const struct option_place *place, const char *value,
                            struct options *options)
 {
@@ -47,6 +49,7 @@ static enum status add_bits(const struct option_place *place, const char *value,
     return add_parts(place, value, ',', options, add_bit);
 }
 
+/* Ascending, whatever the order given: it is the order of the results. */
 static const char *print_bits(const struct option *option, const struct options *options,
                               char *buffer)
 {
@@ -83,6 +86,8 @@ static enum status add_approaches(const struct option_place *place, const char *
     return add_parts(place, value, ',', options, add_approach);
 }
 
+/* All of them are spelt out: what `all` means may differ in a later build, and a saved run is to be
+ * repeated as it was. */
 static const char *print_approaches(const struct option *option, const struct options *options,
                                     char *buffer)
 {
@@ -120,12 +125,14 @@ static enum status add_dimension(const struct option_place *place, const char *v
     return QO_OK;
 }
 
+/* Both 3x4x5, as people say it, and 3,4,5, as NumPy shows it; a mixture is a slip. */
 static enum status add_shape(const struct option_place *place, const char *value,
                              struct options *options)
 {
     return add_parts(place, value, strchr(value, ',') ? ',' : 'x', options, add_dimension);
 }
 
+/* Not 0 dimensions: that is the shape of a scalar. */
 static void clear_shape(const struct option *option, struct options *options)
 {
     clear_field(option, options);
@@ -143,6 +150,7 @@ static const char *print_shape(const struct option *option, const struct options
     return used ? buffer : NULL;
 }
 
+/* The texts are copies of ours; const is for readers of the options. */
 static void clear_inputs(const struct option *option, struct options *options)
 {
     (void)option;
@@ -153,7 +161,8 @@ static void clear_inputs(const struct option *option, struct options *options)
     options->num_inputs = 0;
 }
 
-/* The array doubles at each power of two. */
+/* The array doubles at each power of two, so that no capacity need be kept; what a shell's glob
+ * gives may be thousands of files. */
 static enum status add_input(const struct option_place *place, const char *value,
                              struct options *options)
 {
@@ -177,7 +186,7 @@ done:
     return status;
 }
 
-/* INPUTs are shown one by one. */
+/* INPUTs are shown one by one: a file's name may hold any separator. */
 static const char *print_nothing(const struct option *option, const struct options *options,
                                  char *buffer)
 {

@@ -16,7 +16,7 @@
 /* Threads of a rank: more than any node has cores, so that a slip of the keyboard is noticed. */
 #define MAX_THREADS 4096
 
-/* Lloyd steps; the history of each is kept, in 24 bytes. */
+/* Lloyd steps; the history of each is kept, in 24 bytes, so that it takes 24 MB at most. */
 #define MAX_ITERATIONS 1e6
 
 /* Where a value lands, and where is noted that it was given. */
@@ -24,7 +24,11 @@
     .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
 #define HAS(member) .has = offsetof(struct options, member)
 
-/* Words of a choice stand in the order of their enum; for a bool the second one is true. */
+/*
+ * Words of a choice stand in the order of their enum; for a bool the second one is true. Words of
+ * later builds are listed too, with what to use for them: a command from the documentation is told
+ * what it lacks, and not that it is misspelt.
+ */
 static const struct option_word vector_sizes[] = {
     {.text = "small"}, {.text = "large"}, {.text = NULL}};
 static const struct option_word dtypes[] = {{.text = "float16"},
@@ -70,6 +74,10 @@ static const struct option_word whens[] = {
     {.text = "auto"}, {.text = "always"}, {.text = "never"}, {.text = NULL}};
 static const struct option_word truths[] = {{.text = "false"}, {.text = "true"}, {.text = NULL}};
 
+/*
+ * Not a line of this is repeated elsewhere. What an option needs to have an effect stands here;
+ * what contradicts it outright is run_only, restore_only or a pair in options.c.
+ */
 static const struct option table[OPTION_NUM] = {
     [OPTION_INPUTS] =
         {.name = "inputs",
@@ -254,6 +262,8 @@ static const struct option table[OPTION_NUM] = {
          .run_only = true,
          .help = "Lloyd steps end when no level moves by more than E times the spread of the "
                  "levels and the squared error falls by no more than E of itself; at least 0."},
+    /* Here and below, `instead` marks names of later builds. They are refused, for a script that
+     * gives them must not run as if they had been obeyed. */
     [OPTION_GAP] = {.name = "gap",
                     .group = GROUP_QUANTIZER,
                     .metavar = "G",
@@ -277,6 +287,7 @@ static const struct option table[OPTION_NUM] = {
                        .fallback = "auto",
                        .words = devices,
                        .help = "Where the arithmetic runs."},
+    /* Without a field: there is one way to add up in this build, and both words mean it. */
     [OPTION_COMM] = {.name = "comm",
                      .group = GROUP_MACHINE,
                      .type = TYPE_WORD,
@@ -294,6 +305,7 @@ static const struct option table[OPTION_NUM] = {
          .hi = MAX_THREADS,
          .help = "Threads of a rank, 1 to 4096; auto: the cores it is bound to, shared with "
                  "the ranks that have the same ones."},
+    /* The name that the exercise's scripts give; auto is the default here. */
     [OPTION_USE_MULTIPROCESSING] = {.name = "use_multiprocessing",
                                     .group = GROUP_MACHINE,
                                     .type = TYPE_FLAG,
@@ -403,6 +415,7 @@ static const struct option table[OPTION_NUM] = {
                         .run_only = true,
                         .help =
                             "Show what would be read, the shards, memory and output, and stop."},
+    /* These two are found before anything else is read, and so never reach the parser. */
     [OPTION_VERSION] = {.name = "version",
                         .group = GROUP_GENERAL,
                         .type = TYPE_FLAG,
@@ -422,7 +435,8 @@ const struct option *option_at(enum option_id id)
     return &table[id];
 }
 
-/* Writes the name with '_' for '-'; what does not fit cannot be a name. */
+/* Writes the name with '_' for '-', as users mix them up and GNU tools have '-'; what does not fit
+ * cannot be a name. */
 static void fold(const char *name, char folded[NAME_BYTES])
 {
     size_t length = strnlen(name, NAME_BYTES - 1);
@@ -431,6 +445,7 @@ static void fold(const char *name, char folded[NAME_BYTES])
     folded[length] = '\0';
 }
 
+/* "input" is what one calls a single one in a file. */
 const struct option *option_find(const char *name)
 {
     char folded[NAME_BYTES];

@@ -14,12 +14,18 @@
 /* PATH_MAX: a message that names the value stays within what status.c keeps. */
 #define MAX_VALUE_BYTES 4096
 
+/*
+ * Fields are reached by offset, so that the table can name them, and by memcpy, so that no pointer
+ * of a wrong type is made. An offset of 0 means none: the first field of struct options is the
+ * action, which no option sets.
+ */
 static void set_has(const struct option *option, struct options *options, bool value)
 {
     if (option->has)
         memcpy((char *)options + option->has, &value, sizeof value);
 }
 
+/* What has no such bool has a default, and so always a value. */
 static bool get_has(const struct option *option, const struct options *options)
 {
     bool value = true;
@@ -38,6 +44,7 @@ static char *get_text(const struct option *option, const struct options *options
     return text;
 }
 
+/* Freed and set to NULL, so that a second clearing does nothing. */
 static void clear_text(const struct option *option, struct options *options)
 {
     char *none = NULL;
@@ -46,6 +53,7 @@ static void clear_text(const struct option *option, struct options *options)
         memcpy(option_field(option, options), &none, sizeof none);
 }
 
+/* An option without a field is checked and has no further use in this build, as --comm. */
 static enum status add_text(const struct option_place *place, const char *value,
                             struct options *options)
 {
@@ -65,6 +73,7 @@ static const char *print_text(const struct option *option, const struct options 
     return get_text(option, options);
 }
 
+/* The word is kept apart from names: a file called none is ./none. */
 static enum status add_output(const struct option_place *place, const char *value,
                               struct options *options)
 {
@@ -89,7 +98,7 @@ static enum status add_word(const struct option_place *place, const char *value,
     return status == QO_OK ? add_text(place, value, options) : status;
 }
 
-/* KIND:N is checked here and read by the source. */
+/* KIND:N is checked here, where a message can say where it was given, and read by the source. */
 static enum status add_generate(const struct option_place *place, const char *value,
                                 struct options *options)
 {
@@ -111,6 +120,7 @@ done:
 
 /* ---- Choices: an enum or a bool, and flags ---- */
 
+/* The field's size tells a bool from an enum; both are set by the index of the word. */
 static enum status add_choice(const struct option_place *place, const char *value,
                               struct options *options)
 {
@@ -153,6 +163,7 @@ static void clear_choice(const struct option *option, struct options *options)
     set_has(option, options, false);
 }
 
+/* A flag that is not set was not given: nothing to show. */
 static const char *print_flag(const struct option *option, const struct options *options,
                               char *buffer)
 {
@@ -188,6 +199,7 @@ static const char *print_count(const struct option *option, const struct options
     return buffer;
 }
 
+/* 0 stands for auto in the field, and is therefore out of range as a number. */
 static enum status add_threads(const struct option_place *place, const char *value,
                                struct options *options)
 {
@@ -203,6 +215,8 @@ static const char *print_threads(const struct option *option, const struct optio
     return options->threads == 0 ? "auto" : print_count(option, options, buffer);
 }
 
+/* All of 64 bits, which double bounds could not tell apart; and no K, M or G, as it counts nothing.
+ */
 static enum status add_seed(const struct option_place *place, const char *value,
                             struct options *options)
 {
@@ -225,6 +239,7 @@ static const char *print_seed(const struct option *option, const struct options 
     return buffer;
 }
 
+/* Only a lower bound: no use of these has a largest value. */
 static enum status add_real(const struct option_place *place, const char *value,
                             struct options *options)
 {
@@ -263,6 +278,10 @@ static bool read_range(const char *value, double *lo, double *hi)
     return number_read_real(first, lo) == NUMBER_OK && number_read_real(colon + 1, hi) == NUMBER_OK;
 }
 
+/*
+ * A text with a colon or a digit was meant to be numbers, and is told so rather than compared with
+ * words. The width must be finite too: levels are spread over it, and would become infinite.
+ */
 static enum status add_range(const struct option_place *place, const char *value,
                              struct options *options)
 {
@@ -286,6 +305,7 @@ static enum status add_range(const struct option_place *place, const char *value
     return QO_OK;
 }
 
+/* With the fewest digits that read back, so that a saved run has the same levels. */
 static const char *print_range(const struct option *option, const struct options *options,
                                char *buffer)
 {
@@ -343,6 +363,7 @@ void option_clear(const struct option *option, struct options *options)
     set_has(option, options, false);
 }
 
+/* What holds for every type is checked here once: no type has an empty value. */
 enum status option_add(const struct option_place *place, const char *value, struct options *options)
 {
     if (value[0] == '\0')
@@ -361,6 +382,7 @@ const char *option_print(const struct option *option, const struct options *opti
     return kinds[option->type]->print(option, options, buffer);
 }
 
+/* What the run depends on, with defaults: they may change in a later build. */
 const char *option_told(enum option_id id, const struct options *options,
                         char buffer[OPTION_VALUE_BYTES])
 {

@@ -47,11 +47,13 @@ const char *approach_name(enum approach approach)
     return option_at(OPTION_APPROACH)->words[approach].text;
 }
 
+/* The table is in the order of the ids. */
 static enum option_id id_of(const struct option *option)
 {
     return (enum option_id)(option - option_at(0));
 }
 
+/* For a message about an option that was read earlier. */
 static struct option_place place_of(const struct reading *reading, enum option_id id)
 {
     struct option_place place = {.option = option_at(id)};
@@ -62,7 +64,8 @@ static struct option_place place_of(const struct reading *reading, enum option_i
     return place;
 }
 
-/* The value as it was before anything was given. */
+/* The value as it was before anything was given. Defaults go the way of values, so that the table
+ * cannot hold one that a user could not give. */
 static enum status set_default(struct options *options, enum option_id id)
 {
     struct option_place place = {.option = option_at(id)};
@@ -84,7 +87,8 @@ static enum action find_action(int argc, char **argv)
     return ACTION_RUN;
 }
 
-/* Finds the option of "NAME" or "NAME=VALUE", and its value or NULL. */
+/* Finds the option of "NAME" or "NAME=VALUE", and its value or NULL. Names are not abbreviated:
+ * what is clear today may be the beginning of two names in a later build. */
 static enum status find_option(const char *text, const struct option **option, const char **value)
 {
     char name[NAME_BYTES];
@@ -100,7 +104,8 @@ static enum status find_option(const char *text, const struct option **option, c
     return QO_OK;
 }
 
-/* Refuses what no value could mend. */
+/* Refuses what no value could mend, before a value is asked for. Twice is refused and not decided
+ * by the order: the two often come from different hands, a script and its caller. */
 static enum status check_option(const struct reading *reading, const struct option *option)
 {
     struct option_place place = {.option = option};
@@ -114,7 +119,8 @@ static enum status check_option(const struct reading *reading, const struct opti
     return QO_OK;
 }
 
-/* Takes the option at argv[*i], and its value, which may be the next argument. */
+/* Takes the option at argv[*i], and its value, which may be the next argument. One dash may begin a
+ * value, such as -4:4; two dashes begin an option, and the value was forgotten. */
 static enum status scan_option(struct reading *reading, int argc, char **argv, int *i)
 {
     enum status status = QO_OK;
@@ -139,6 +145,7 @@ done:
     return status;
 }
 
+/* No short options: one dash is a slip, or a file, which then needs ./ in front. */
 static enum status scan_argument(struct reading *reading, int argc, char **argv, int *i)
 {
     const char *argument = argv[*i];
@@ -153,7 +160,7 @@ static enum status scan_argument(struct reading *reading, int argc, char **argv,
     return QO_OK;
 }
 
-/* Before anything of them can get into a message. */
+/* Before anything of them can get into a message, where it could move the cursor or fake a line. */
 static enum status check_texts(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -188,6 +195,8 @@ done:
     return status;
 }
 
+/* Lists too are replaced as a whole: one who gives --num_bits 8 does not want the file's as well.
+ */
 static enum status apply_line(struct reading *reading)
 {
     enum status status = QO_OK;
@@ -225,7 +234,8 @@ static enum status check_key(const struct reading *reading, const struct option_
     return QO_OK;
 }
 
-/* Takes a value of the file; the first of a key replaces the default. */
+/* Takes a value of the file; the first of a key replaces the default. A flag that is false was not
+ * given: it excludes nothing. */
 static enum status take_item(void *context, const struct yaml_item *item)
 {
     struct reading *reading = context;
@@ -279,7 +289,8 @@ done:
     return status;
 }
 
-/* What the command line gives takes the place of the file's rivals of it. */
+/* What the command line gives takes the place of the file's rivals of it. Each pair is looked at
+ * both ways round. */
 static enum status drop_rivals(struct reading *reading)
 {
     enum status status = QO_OK;
@@ -293,7 +304,8 @@ done:
     return status;
 }
 
-/* The origin of what the command line gives stays: it is applied after the file. */
+/* The origin of what the command line gives stays: it is applied after the file. The file is read
+ * and checked in full all the same, so that a wrong one is found before the run that needs it. */
 static enum status apply_file(struct reading *reading)
 {
     enum status status = QO_OK;
@@ -317,6 +329,7 @@ done:
 
 /* ---- What must not stand together ---- */
 
+/* Rivals of file and command line were settled before; these stand beside each other. */
 static enum status check_rivals(const struct reading *reading)
 {
     for (size_t i = 0; i < NUM_RIVALS; i++) {
@@ -331,7 +344,8 @@ static enum status check_rivals(const struct reading *reading)
     return QO_OK;
 }
 
-/* A run that quantizes and a run that restores share few options. */
+/* A run that quantizes and a run that restores share few options. These are refused rather than
+ * warned about: who gives both has two runs in mind. */
 static enum status check_action(const struct reading *reading)
 {
     bool restore = reading->options->action == ACTION_RESTORE;
@@ -352,7 +366,8 @@ static enum status check_action(const struct reading *reading)
     return QO_OK;
 }
 
-/* --dtype and --shape describe raw files and drawn vectors. */
+/* --dtype and --shape describe raw files and drawn vectors. Whether an INPUT is raw is known to the
+ * source alone, which looks into it. */
 static enum status check_shape(const struct reading *reading)
 {
     const struct options *options = reading->options;
@@ -405,6 +420,8 @@ static void warn_unmet(const struct reading *reading)
     }
 }
 
+/* Refusals come in the order of the work, so that a message never depends on a later stage: names,
+ * the file, values, what does not go together. */
 enum status options_read(struct options *options, int argc, char **argv)
 {
     enum status status = QO_OK;
@@ -430,6 +447,7 @@ done:
     return status;
 }
 
+/* By the table, so that a new option cannot be forgotten. */
 void options_clear(struct options *options)
 {
     for (int id = 0; id < OPTION_NUM; id++)
@@ -462,6 +480,7 @@ static void write_quoted(FILE *out, const char *text)
     fputc('\'', out);
 }
 
+/* To YAML these are no texts; in quotes, another program would read them as such. */
 static bool is_number(const struct option *option)
 {
     return option->type == TYPE_COUNT || option->type == TYPE_SEED || option->type == TYPE_REAL;
@@ -479,6 +498,7 @@ static void write_value(FILE *out, const struct option *option, const char *valu
     fputc('\n', out);
 }
 
+/* Every value is written, defaults too: the file repeats the run when defaults have changed. */
 static void write_yaml(FILE *out, const struct options *options)
 {
     char buffer[OPTION_VALUE_BYTES];
@@ -497,6 +517,8 @@ static void write_yaml(FILE *out, const struct options *options)
     }
 }
 
+/* A stream in memory grows by itself; its end is checked as that of a file, because only then are
+ * all bytes known to have found room. */
 enum status options_to_yaml(const struct options *options, char **yaml)
 {
     char *text = NULL;

@@ -152,11 +152,12 @@ static json_t *document(struct builder *b, const struct report *report)
     return root;
 }
 
-/* Writes beside the final name and renames: a reader never sees half a document. */
+/* Writes beside the final name, under one that no other run has, and renames: a reader never sees
+ * half a document. */
 static enum status write_document(const json_t *root, const char *path)
 {
-    char partial[4096 + 32];
-    snprintf(partial, sizeof partial, "%s.partial", path);
+    char partial[4096 + 64];
+    snprintf(partial, sizeof partial, "%s.%ld.partial", path, (long)getpid());
     FILE *file = fopen(partial, "w");
     if (!file)
         return status_raise(QO_CANT_CREATE, "%s: cannot be created: %s; choose another --save_dir",

@@ -2,7 +2,9 @@
 #include <ctype.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "log.h"
 #include "number.h"
 #include "report.h"
 
@@ -46,16 +48,21 @@ enum status report_write_text(const struct report *report)
     char path[4096 + 16];
     snprintf(path, sizeof path, "%s/results.txt", report->options->save_dir);
     FILE *file = fopen(path, "a");
-    if (!file)
+    if (!file || fseeko(file, 0, SEEK_END) != 0)
         return status_raise(QO_CANT_CREATE, "%s: cannot be opened: %s; choose another --save_dir",
                             path, strerror(errno));
+    off_t before = ftello(file); /* where an append begins: the end */
     for (int i = 0; i < report->num_vectors; i++)
         for (int bits = 1; bits <= 8; bits++)
             if (report->options->bits[bits])
                 print_block(file, report, &report->vectors[i], bits);
-    bool failed = ferror(file) != 0;
-    failed |= fclose(file) != 0;
-    return failed ? status_raise(QO_IO, "%s: could not be written: %s; is the disk full?", path,
-                                 strerror(errno))
-                  : QO_OK;
+    errno = 0;
+    bool failed = fflush(file) != 0 || ferror(file) || fsync(fileno(file)) != 0;
+    int error = errno;
+    if (failed && ftruncate(fileno(file), before) != 0) /* half a block would spoil the next one */
+        log_warn("%s: ends in half a block", path);
+    if (fclose(file) == 0 && !failed)
+        return QO_OK;
+    return status_raise(QO_IO, "%s: could not be written: %s; is the disk full?", path,
+                        strerror(error ? error : EIO));
 }

@@ -124,11 +124,7 @@ static struct source_request request_of(const struct options *options)
     return request;
 }
 
-/*
- * Collective. Whether all ranks read the same --config: a file system may show nodes different
- * versions of it, and ranks with different plans would wait for each other for ever.
- */
-static enum status check_same_plan(const struct options *options, const struct comm *comm)
+enum status run_check_options(const struct options *options, const struct comm *comm)
 {
     enum status status;
     char *mine = NULL, *first = NULL;
@@ -164,7 +160,6 @@ enum status run_quantize(const struct options *options, const struct comm *comm,
     struct report report = {0};
     struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &engine};
     struct source_request request = request_of(options);
-    QO_TRY(check_same_plan(options, comm));
     QO_TRY(open_engine(options, comm, &engine));
     QO_TRY(source_open(comm, &request, &source));
     job.source = source;

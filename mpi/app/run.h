@@ -7,6 +7,12 @@
 #include "timer.h"
 
 /*
+ * Collective. QO_CONFIG unless all ranks read the same --config: a file system may show nodes
+ * different versions of it, and ranks with different plans would wait for each other for ever.
+ */
+QO_MUST_USE enum status run_check_options(const struct options *options, const struct comm *comm);
+
+/*
  * Collective. The main job: each vector of the source is measured, solved, encoded and written;
  * results are reported. The same status on every rank, its text in status_text().
  */

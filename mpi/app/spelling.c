@@ -13,7 +13,8 @@ static int smallest(int a, int b, int c)
     return least < c ? least : c;
 }
 
-/* Levenshtein's distance, a row of the table at a time. */
+/* Levenshtein's distance, a row of the table at a time: a row is all that the next one needs, and
+ * it fits the stack. */
 static int distance(const char *text, const char *word)
 {
     int row[MAX_LENGTH + 1];
@@ -32,6 +33,7 @@ static int distance(const char *text, const char *word)
     return row[length];
 }
 
+/* People know how a name begins: of equally near ones that is the best hint. */
 static int shared_beginning(const char *a, const char *b)
 {
     int length = 0;
@@ -46,7 +48,7 @@ const char *spelling_nearest(const char *text, const char *const words[], int nu
     int best_distance = 0, best_shared = 0;
     for (int i = 0; i < num_words; i++) {
         int d = distance(text, words[i]), shared = shared_beginning(text, words[i]);
-        if (shared > 0 && text[shared] == '\0') /* the rest of the word was left out */
+        if (shared > 0 && text[shared] == '\0') /* as --thresh: no edit more than one */
             d = d < 1 ? d : 1;
         if (best && (d > best_distance || (d == best_distance && shared <= best_shared)))
             continue;
@@ -67,6 +69,7 @@ static int character_bytes(unsigned char first)
     return first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
 }
 
+/* No table of the characters that fonts have: only what breaks a line or a YAML text counts. */
 static bool is_printable(uint32_t code)
 {
     if (code < 0x20 || (code >= 0x7f && code < 0xa0)) /* C0, DEL, C1 */
@@ -78,7 +81,10 @@ static bool is_printable(uint32_t code)
     return (code & 0xfffe) != 0xfffe && code <= 0x10ffff;
 }
 
-/* Decodes one character; 0, which is not printable, if the bytes are not UTF-8. */
+/*
+ * Decodes one character; 0, which is not printable, if the bytes are not UTF-8. Overlong forms are
+ * refused with the rest: the YAML reader of a saved run would refuse them later.
+ */
 static uint32_t decode(const unsigned char *byte, int bytes)
 {
     static const uint32_t smallest_of[5] = {0, 0, 0x80, 0x800, 0x10000};

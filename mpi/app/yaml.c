@@ -40,12 +40,14 @@ static int read_bytes(void *context, unsigned char *buffer, size_t size, size_t 
     return reader->read_error == 0;
 }
 
+/* libyaml counts lines from 0, editors from 1. */
 static int line_of(const struct reader *reader)
 {
     return (int)reader->event.start_mark.line + 1;
 }
 
-/* What libyaml has to say. */
+/* What libyaml has to say. In the order of causes: no memory and a failed read show as a syntax
+ * error too, and would blame the file. */
 static enum status syntax_error(const struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
@@ -62,7 +64,8 @@ static enum status syntax_error(const struct reader *reader)
                         reader->path, parser->problem_mark.line + 1, parser->problem);
 }
 
-/* Refuses what gives a value a name, a type or a place of its own. */
+/* Refuses what gives a value a name, a type or a place of its own. A shell's glob such as *bias is
+ * an alias to YAML: the remedy says to quote it. */
 static enum status check_plain(const struct reader *reader)
 {
     const yaml_event_t *event = &reader->event;
@@ -88,7 +91,8 @@ static enum status check_plain(const struct reader *reader)
     return QO_OK;
 }
 
-/* Moves on to the next event. */
+/* Moves on to the next event. The current one is deleted first, and left zeroed after a failure, so
+ * that the caller may delete it whatever happened. */
 static enum status next(struct reader *reader)
 {
     yaml_event_delete(&reader->event);
@@ -99,6 +103,7 @@ static enum status next(struct reader *reader)
     return check_plain(reader);
 }
 
+/* Of any style: quoted or not, a text is a text, and the option gives it a type. */
 static bool is_scalar(const struct reader *reader)
 {
     return reader->event.type == YAML_SCALAR_EVENT;
@@ -124,6 +129,8 @@ static bool is_null(const struct reader *reader)
     return false;
 }
 
+/* Which keys there are is the taker's business; here it is only made sure that a message can name
+ * them. */
 static enum status take_key(struct reader *reader)
 {
     int line = line_of(reader);
@@ -135,6 +142,8 @@ static enum status take_key(struct reader *reader)
     return QO_OK;
 }
 
+/* Null is refused and not taken for "the default": whoever writes `output:` and nothing behind it
+ * forgot something. */
 static enum status take_value(struct reader *reader, int index)
 {
     int line = line_of(reader);
@@ -153,6 +162,7 @@ static enum status take_value(struct reader *reader, int index)
     return reader->take(reader->context, &item);
 }
 
+/* An empty list would clear a default without giving anything: a run of no approach. */
 static enum status take_list(struct reader *reader)
 {
     enum status status = QO_OK;
@@ -169,6 +179,8 @@ done:
     return status;
 }
 
+/* The key is forgotten between items, so that a message about the next key does not name the last
+ * one. */
 static enum status take_mapping(struct reader *reader)
 {
     enum status status = QO_OK;
@@ -188,6 +200,7 @@ done:
     return status;
 }
 
+/* One document: of two it would be a guess which one counts. */
 static enum status take_stream(struct reader *reader)
 {
     enum status status = QO_OK;

@@ -174,12 +174,16 @@ void h5_output_discard(struct h5_output *output)
         (void)(end(output, close_file(output)) == QO_OK);
 }
 
+void h5_output_say(const struct h5_output *output)
+{
+    if (output->broken != QO_OK)
+        log_error("%s", status_text());
+}
+
 void h5_output_give_up(const struct h5_output *output, const struct comm *comm)
 {
-    if (output->broken == QO_OK)
-        return;
-    log_error("%s", status_text());
-    comm_abort(comm, output->broken);
+    if (output->broken != QO_OK)
+        comm_abort(comm, output->broken);
 }
 
 /* A list for links: names in UTF-8, groups on the way made. */

@@ -63,8 +63,10 @@ void h5_output_discard(struct h5_output *output);
 
 /*
  * Local. Returns unless the output is broken. Then MPI_Finalize, in which HDF5 closes what is open,
- * would crash or hang: status_text() is printed here and the program ends with that failure's code.
+ * would crash or hang: the program ends here, with that failure's code, once rank 0 has said why
+ * by h5_output_say.
  */
+void h5_output_say(const struct h5_output *output);
 void h5_output_give_up(const struct h5_output *output, const struct comm *comm);
 
 /* Collective. Agrees on what HDF5 calls of all ranks gave; a failure of several ranks breaks the

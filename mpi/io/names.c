@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <jansson.h>
 
 #include "memory.h"
 
@@ -210,12 +211,26 @@ done:
     return status;
 }
 
+/* Result file and reports promise UTF-8, which HDF5 does not see to. */
+static enum status check_utf8(const struct catalog *catalog)
+{
+    for (int i = 0; i < catalog->num_entries; i++) {
+        json_t *text = json_string(catalog->entry[i].info.name); /* NULL if it is not UTF-8 */
+        if (!text)
+            return status_raise(QO_DATA, "%s: the name is not UTF-8; rename it, or --exclude it",
+                                catalog->entry[i].info.origin);
+        json_decref(text);
+    }
+    return QO_OK;
+}
+
 /* Any collision leaves two neighbours that collide: what stands between a name and one that nests
  * in it nests in it, too. */
 enum status names_check(const struct catalog *catalog)
 {
     enum status status;
     struct named *sorted = NULL;
+    QO_TRY(check_utf8(catalog));
     QO_TRY(sort_names(catalog, NULL, 0, &sorted));
     for (int i = 0; i + 1 < catalog->num_entries; i++) {
         const char *name = sorted[i].name, *next = sorted[i + 1].name;

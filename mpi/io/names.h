@@ -28,7 +28,8 @@ struct input {
  */
 QO_MUST_USE enum status names_make(struct catalog *catalog, struct input *input, int num_inputs);
 
-/* Local. QO_USAGE if two names are equal, or one is a group of another's path; QO_NO_MEMORY. */
+/* Local. QO_USAGE if two names are equal, or one is a group of another's path; QO_DATA if one is
+ * not UTF-8; QO_NO_MEMORY. */
 QO_MUST_USE enum status names_check(const struct catalog *catalog);
 
 #endif

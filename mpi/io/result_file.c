@@ -379,7 +379,8 @@ void result_file_abandon(struct result_file *file)
         close_vector(file);
     h5_output_discard(&file->output);
     publish_abandon(&file->publication);
-    comm_wait_all(comm); /* rank 0 has removed what was begun */
+    h5_output_say(&file->output);
+    comm_wait_all(comm); /* rank 0 has removed what was begun, and said why */
     h5_output_give_up(&file->output, comm);
     clear(file);
 }

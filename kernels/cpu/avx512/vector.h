@@ -210,7 +210,8 @@ CPU_INLINE __m512d vector_error(const struct vector_tables *t, int steps, const 
 /* The mask of the elements i to i + 15 that are below n. */
 CPU_INLINE __mmask16 vector_valid(int64_t i, int64_t n)
 {
-    return n - i >= CPU_GROUP ? (__mmask16)0xffff : (__mmask16)((1u << (n - i)) - 1);
+    unsigned all = 0xffff, some = n - i < CPU_GROUP ? (1u << (n - i)) - 1 : all;
+    return (__mmask16)some;
 }
 
 #endif
