@@ -75,6 +75,17 @@ CPU_INLINE void add_64(const struct vector_tables *t, enum element_type type, co
     count_few(code, _mm512_kunpackd(upper, lower), few, run);
 }
 
+/* The sum of eight lanes modulo 2^64; the intrinsic for it adds signed numbers, which must not
+ * wrap. */
+CPU_INLINE uint64_t sum_lanes(__m512i lanes)
+{
+    uint64_t lane[8], sum = 0;
+    _mm512_storeu_si512(lane, lanes);
+    for (int i = 0; i < 8; i++)
+        sum += lane[i];
+    return sum;
+}
+
 CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, const void *x,
                            int64_t n, struct running *run)
 {
@@ -89,7 +100,7 @@ CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, 
         count_few(_mm512_zextsi128_si512(code), kept, &few, run);
     }
     for (int level = 0; level < FEW; level++) {
-        uint64_t residual = (uint64_t)_mm512_reduce_add_epi64(few.residual[level]);
+        uint64_t residual = sum_lanes(few.residual[level]);
         residual -= (uint64_t)few.count[level] * (uint64_t)OPS_ROUNDER_BITS; /* all modulo 2^64 */
         run->sums->residual[level] = residual;
         run->sums->count[level] = few.count[level];
