@@ -90,12 +90,12 @@ static void test_a_spread_at_the_wrong_rank(void **state)
 static void test_texts_and_bytes_that_do_not_arrive(void **state)
 {
     (void)state;
-    char mine[16], all[64 * 16] = "", sent[1000] = "";
+    char mine[32], all[64 * 32] = "", sent[1000] = "";
     snprintf(mine, sizeof mine, "rank %d", comm.rank);
-    comm_gather_text(&comm, mine, 16, all);
+    comm_gather_text(&comm, mine, 32, all);
     for (int r = 0; comm.rank == 0 && r < comm.size; r++) {
         snprintf(mine, sizeof mine, "rank %d", r);
-        assert_string_equal(all + 16 * r, mine);
+        assert_string_equal(all + 32 * r, mine);
     }
     if (comm.rank == 0)
         memset(sent, 'x', sizeof sent - 1);
