@@ -44,28 +44,33 @@ static uint64_t countable_key(const struct walk *walk, int64_t i)
     return element_key(walk->info->type, bits);
 }
 
-/* Collective. Places the cells from the sample; each rank brings the elements it holds. */
+/* Local. The keys of the samples this rank holds, each in its slot; the other slots stay 0. */
+static void fill_slots(const struct walk *walk, uint64_t *key, int64_t slots)
+{
+    for (int64_t j = 0; j < slots; j++) {
+        int64_t i = sample_index(walk->info->n, j);
+        if (walk->shard.begin <= i && i < walk->shard.end)
+            key[j] = countable_key(walk, i - walk->shard.begin);
+    }
+}
+
+/* Collective. Places the cells from the sample. */
 static enum status plan_cells(const struct walk *walk, struct cell_map *map)
 {
     enum status status;
     int64_t n = walk->info->n, slots = n < HISTOGRAM_SAMPLE ? n : HISTOGRAM_SAMPLE, count = 0;
     uint64_t *key = NULL;
-    QO_TRY(memory_alloc("sample", slots, sizeof *key, &key));
-    for (int64_t j = 0; j < slots; j++) {
-        int64_t i = sample_index(n, j);
-        if (walk->shard.begin <= i && i < walk->shard.end)
-            key[j] = countable_key(walk, i - walk->shard.begin);
-    }
-done:
-    if ((status = comm_agree(walk->comm, status)) != QO_OK)
-        return status;
+    QO_TRY(comm_agree(walk->comm, memory_alloc("sample", slots, sizeof *key, &key)));
+    fill_slots(walk, key, slots);
     reduce_sum(walk->comm, (int64_t *)key, slots); /* every slot is filled by one rank */
     for (int64_t j = 0; j < slots; j++)
         if (key[j])
             key[count++] = key[j];
     status = histogram_plan(map, walk->info->type, key, count, n <= HISTOGRAM_SAMPLE);
+    status = comm_agree(walk->comm, status);
+done:
     memory_free(key);
-    return comm_agree(walk->comm, status);
+    return status;
 }
 
 /* Maps unsigned to signed order, for maxima over int64. */
