@@ -70,6 +70,7 @@ QO_INLINE uint64_t element_bits(enum element_type type, const void *x, int64_t i
     }
 }
 
+/* Pure. The float64 of a bit pattern. */
 QO_INLINE double element_f64(uint64_t bits)
 {
     double x;
@@ -77,6 +78,7 @@ QO_INLINE double element_f64(uint64_t bits)
     return x;
 }
 
+/* Pure. The float32 of a bit pattern. */
 QO_INLINE float element_f32(uint32_t bits)
 {
     float x;

@@ -39,6 +39,7 @@ QO_INLINE int ops_code_f32(const float *tree, int steps, float x)
     return (int)(node - (1u << steps));
 }
 
+/* Pure. The number of cuts below x, by the same tree in float64. */
 QO_INLINE int ops_code_f64(const double *tree, int steps, double x)
 {
     unsigned node = 1;

@@ -18,6 +18,7 @@ CPU_INLINE void assign_elements(const struct sorter *sorter, enum element_type t
     }
 }
 
+/* The truth that the other levels are held against. */
 void assign_portable(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                      struct assign_sums *sums)
 {

@@ -148,6 +148,7 @@ CPU_INLINE void cpu_store_word(uint8_t *to, int64_t room, uint64_t word, int byt
         memcpy(to, &word, (size_t)bytes);
 }
 
+/* Reads `bytes` of a word, eight at once where there is room behind them. */
 CPU_INLINE uint64_t cpu_load_word(const uint8_t *from, int64_t room, int bytes)
 {
     uint64_t word = 0;

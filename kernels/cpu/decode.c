@@ -2,6 +2,7 @@
 #include "blocks.h"
 #include "decode_block.h"
 
+/* The truth that the other levels are held against. */
 void decode_portable(const uint8_t *codes, int64_t n, int bits, const uint64_t *value,
                      enum element_type type, void *x)
 {

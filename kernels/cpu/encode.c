@@ -2,6 +2,7 @@
 #include "blocks.h"
 #include "scalar.h"
 
+/* The codes of up to eight elements, whose bits make whole bytes, and their errors. */
 CPU_INLINE void encode_eight(const struct sorter *sorter, enum element_type type, const void *x,
                              int64_t i, int n, uint8_t *code, struct encode_sums *sums)
 {
@@ -35,6 +36,7 @@ CPU_INLINE void encode_elements(const struct sorter *sorter, enum element_type t
     }
 }
 
+/* The truth that the other levels are held against. */
 void encode_portable(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                      uint8_t *codes, struct encode_sums *sums)
 {
@@ -53,6 +55,7 @@ void encode_portable(const struct sorter *sorter, enum element_type type, const 
     }
 }
 
+/* Bit i: whether element i of up to 64 gets a level. */
 uint64_t encode_kept_portable(const struct sorter *sorter, enum element_type type, const void *x,
                               int64_t n)
 {

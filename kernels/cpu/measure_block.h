@@ -71,6 +71,7 @@ CPU_INLINE void measure_cells_f32(const struct lookup *lookup, const uint32_t *k
     }
 }
 
+/* Sums of whole mantissas: offsets from a cell's first key follow from them at the merge. */
 CPU_INLINE void measure_count_f32(const uint32_t *key, const uint32_t *cell, int n,
                                   struct slim_cell *table)
 {
@@ -92,6 +93,7 @@ CPU_INLINE void measure_extremes(struct measure_part *part, uint64_t min, uint64
     part->max_key = max > part->max_key ? max : part->max_key;
 }
 
+/* A block of float32, chunk by chunk: keys, then cells, then their sums. */
 CPU_INLINE void measure_block_f32(const struct lookup *lookup, const struct sorter *fills,
                                   const uint32_t *x, int64_t n, struct measure_part *part)
 {
@@ -133,6 +135,7 @@ CPU_INLINE void measure_keys_f64(const uint64_t *bits, int n, uint64_t *key, int
     *max = most;
 }
 
+/* Makes NaN of fill values, so that one test leaves both out; returns how many. */
 CPU_INLINE int64_t measure_hide_f64(const struct sorter *fills, uint64_t *bits, int n)
 {
     int64_t count = 0;
@@ -145,6 +148,7 @@ CPU_INLINE int64_t measure_hide_f64(const struct sorter *fills, uint64_t *bits, 
     return count;
 }
 
+/* The cell of each key, in two rounds: the cache misses of one overlap. */
 CPU_INLINE void measure_cells_f64(const struct lookup *lookup, const uint64_t *key, int n,
                                   const struct cell *table, uint32_t *cell)
 {
@@ -158,6 +162,7 @@ CPU_INLINE void measure_cells_f64(const struct lookup *lookup, const uint64_t *k
     }
 }
 
+/* A block of float64, chunk by chunk: keys, then cells, then their sums. */
 CPU_INLINE void measure_block_f64(const struct lookup *lookup, const struct sorter *fills,
                                   const uint64_t *x, int64_t n, struct measure_part *part)
 {
@@ -195,6 +200,7 @@ CPU_INLINE void measure_block_16(const uint16_t *x, int64_t n, struct measure_pa
         even[x[i]]++;
 }
 
+/* A block of any type; the type is a constant in each copy. */
 CPU_INLINE void measure_block(const struct lookup *lookup, const struct sorter *fills,
                               enum element_type type, const void *x, int64_t n,
                               struct measure_part *part)

@@ -11,6 +11,7 @@ struct scalar {
     bool kept;
 };
 
+/* One float64: its code, and whether it gets a level. */
 CPU_INLINE struct scalar scalar_f64(const struct sorter *sorter, double x)
 {
     bool fill = (x == sorter->fill_f64[0]) | (x == sorter->fill_f64[1]);
@@ -18,6 +19,7 @@ CPU_INLINE struct scalar scalar_f64(const struct sorter *sorter, double x)
     return (struct scalar){x, ops_code_f64(sorter->tree_f64, sorter->steps, x), kept};
 }
 
+/* One float32, compared as such: bounds and cuts were narrowed so that it decides the same. */
 CPU_INLINE struct scalar scalar_f32(const struct sorter *sorter, float x)
 {
     bool fill = (x == sorter->fill_f32[0]) | (x == sorter->fill_f32[1]);

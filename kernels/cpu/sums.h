@@ -42,6 +42,7 @@ CPU_INLINE void sums_take_back(struct assign_sums *sums, const uint8_t *code, un
         sums->count[code[__builtin_ctz(mask)]]--;
 }
 
+/* Adds the tables up into the sums of the block. */
 CPU_INLINE void sums_finish(const struct sums_tables *tables, struct assign_sums *sums)
 {
     for (int i = 0; i < QO_MAX_LEVELS; i++) {

@@ -53,6 +53,7 @@ static herr_t take_entry(unsigned n, const H5E_error2_t *entry, void *reason)
     return 0;
 }
 
+/* The innermost entry of the error stack says most; it comes first when walked upward. */
 void h5_reason(char reason[H5_REASON_SIZE])
 {
     reason[0] = '\0';

@@ -29,6 +29,8 @@ CPU_INLINE void assign_vector(const struct vector_tables *t, enum element_type t
         sums_take_back(sums, chunk->code + at, v.mask);
 }
 
+/* The elements of a block, vector by vector, in chunks that the tables add up; the tail is padded.
+ */
 CPU_INLINE void assign_elements(const struct sorter *sorter, enum element_type type, int steps,
                                 const void *x, int64_t n, struct assign_sums *sums)
 {
@@ -64,6 +66,7 @@ CPU_INLINE void assign_type(const struct sorter *sorter, enum element_type type,
         assign_elements(sorter, type, VECTOR_MANY, x, n, sums);
 }
 
+/* A copy for each type and the commonest depth of search: what is constant is folded in. */
 void assign_avx2(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                  struct assign_sums *sums)
 {

@@ -74,6 +74,7 @@ CPU_INLINE void encode_type(const struct sorter *sorter, enum element_type type,
         encode_elements(sorter, type, VECTOR_MANY, x, n, codes, sums);
 }
 
+/* A copy for each type and the commonest depth of search: what is constant is folded in. */
 void encode_avx2(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                  uint8_t *codes, struct encode_sums *sums)
 {
@@ -122,6 +123,7 @@ CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type
     return mask;
 }
 
+/* Only compares: outliers are collected without looking for codes. */
 uint64_t encode_kept_avx2(const struct sorter *sorter, enum element_type type, const void *x,
                           int64_t n)
 {

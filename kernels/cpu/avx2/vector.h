@@ -189,6 +189,7 @@ struct vector_tail {
     char bytes[CPU_GROUP * sizeof(double)];
 };
 
+/* Copies the last elements of a block to where a whole vector can be read. */
 CPU_INLINE void vector_pad(struct vector_tail *tail, enum element_type type, const void *x,
                            int64_t n)
 {

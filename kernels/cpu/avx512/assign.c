@@ -62,6 +62,7 @@ CPU_INLINE void count_few(__m512i code, __mmask64 kept, struct few *few, struct 
     run->num_kept += __builtin_popcountll(kept);
 }
 
+/* Four vectors at a time, so that the codes of 64 elements are counted by one mask a level. */
 CPU_INLINE void add_64(const struct vector_tables *t, enum element_type type, const void *x,
                        int64_t i, struct few *few, struct running *run)
 {
@@ -86,6 +87,7 @@ CPU_INLINE uint64_t sum_lanes(__m512i lanes)
     return sum;
 }
 
+/* Up to 8 levels: each has a register of residuals, which are added up at the end of the block. */
 CPU_INLINE void assign_few(const struct sorter *sorter, enum element_type type, const void *x,
                            int64_t n, struct running *run)
 {
@@ -125,6 +127,7 @@ CPU_INLINE void add_many(const struct vector_tables *t, enum element_type type, 
         sums_take_back(run->sums, chunk->code + at, v.kept);
 }
 
+/* More levels than registers hold sums for: chunk by chunk into tables in memory. */
 CPU_INLINE void assign_many(const struct sorter *sorter, enum element_type type, int steps,
                             const void *x, int64_t n, struct running *run)
 {
@@ -140,6 +143,7 @@ CPU_INLINE void assign_many(const struct sorter *sorter, enum element_type type,
     sums_finish(&tables, run->sums);
 }
 
+/* A copy for each depth of search; up to 8 levels keep all sums in registers. */
 CPU_INLINE void assign_type(const struct sorter *sorter, enum element_type type, const void *x,
                             int64_t n, struct assign_sums *sums)
 {
@@ -155,6 +159,7 @@ CPU_INLINE void assign_type(const struct sorter *sorter, enum element_type type,
     _mm512_storeu_pd(sums->lane + 8, run.lane[1]);
 }
 
+/* The element type becomes a constant in each copy. */
 void assign_avx512(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                    struct assign_sums *sums)
 {

@@ -44,6 +44,7 @@ static int64_t decode_16(const uint8_t *codes, int64_t n, int bits, const uint64
     return i;
 }
 
+/* A permute where the table fits a register; the common loop for the rest and the tail. */
 void decode_avx512(const uint8_t *codes, int64_t n, int bits, const uint64_t *value,
                    enum element_type type, void *x)
 {

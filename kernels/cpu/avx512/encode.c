@@ -79,6 +79,7 @@ CPU_INLINE void encode_elements(const struct sorter *sorter, enum element_type t
     _mm512_storeu_pd(sums->lane + 8, run.lane[1]);
 }
 
+/* A copy for each depth of search, whose steps are then unrolled. */
 CPU_INLINE void encode_type(const struct sorter *sorter, enum element_type type, const void *x,
                             int64_t n, uint8_t *codes, struct encode_sums *sums)
 {
@@ -90,6 +91,7 @@ CPU_INLINE void encode_type(const struct sorter *sorter, enum element_type type,
         encode_elements(sorter, type, VECTOR_MANY, x, n, codes, sums);
 }
 
+/* The element type becomes a constant in each copy. */
 void encode_avx512(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                    uint8_t *codes, struct encode_sums *sums)
 {
@@ -122,6 +124,7 @@ CPU_INLINE uint64_t kept_vector(const struct vector_tables *t, enum element_type
     return (uint64_t)low | (uint64_t)high << 8;
 }
 
+/* Bit i: whether element i of up to 64 gets a level. */
 CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type type,
                                   const void *x, int64_t n)
 {
@@ -133,6 +136,7 @@ CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type
     return mask;
 }
 
+/* Only compares: outliers are collected without looking for codes. */
 uint64_t encode_kept_avx512(const struct sorter *sorter, enum element_type type, const void *x,
                             int64_t n)
 {

@@ -32,6 +32,7 @@ struct vector_tables {
     const struct sorter *sorter;
 };
 
+/* Spreads bounds and fill values over registers. */
 CPU_INLINE void vector_set_bounds(struct vector_tables *t)
 {
     const struct sorter *sorter = t->sorter;
@@ -45,6 +46,7 @@ CPU_INLINE void vector_set_bounds(struct vector_tables *t)
     }
 }
 
+/* All that a block needs in registers, loaded once. */
 CPU_INLINE struct vector_tables vector_tables_of(const struct sorter *sorter)
 {
     struct vector_tables t = {.sorter = sorter};
@@ -123,6 +125,7 @@ CPU_INLINE __m512i vector_code_wide(const struct vector_tables *t, int steps, __
     return p;
 }
 
+/* Which of 16 float32 get a level; ordered compares leave NaN out. */
 CPU_INLINE __mmask16 vector_kept(const struct vector_tables *t, __m512 x)
 {
     __mmask16 kept = _mm512_cmp_ps_mask(x, t->lo, _CMP_GE_OQ);
@@ -134,6 +137,7 @@ CPU_INLINE __mmask16 vector_kept(const struct vector_tables *t, __m512 x)
     return kept;
 }
 
+/* The same of 8 float64. */
 CPU_INLINE __mmask8 vector_kept_wide(const struct vector_tables *t, __m512d x)
 {
     __mmask8 kept = _mm512_cmp_pd_mask(x, t->lo_wide, _CMP_GE_OQ);
