@@ -5,7 +5,7 @@
 #
 #   gcc, release                     all tests
 #   clang, release, QO_CUDA=OFF      all but the application tests
-#   gcc, ASan + UBSan                all but the slow application tests
+#   gcc, ASan + UBSan                all but the slow application tests and 8 ranks
 #
 # The last line is "N passed, N failed, N skipped", the sum of the three; the exit code is 0 only
 # if nothing failed.
@@ -99,7 +99,7 @@ if build sanitized -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLA
     export ASAN_OPTIONS=detect_leaks=1:exitcode=97:fast_unwind_on_malloc=0:verify_asan_link_order=0
     export LSAN_OPTIONS=suppressions=$top/tests/lsan.supp:print_suppressions=0:use_tls=0
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-    check sanitized -E "^app_($slow)"
+    check sanitized -E "^app_($slow)|_np8$"
     unset LD_PRELOAD
 fi
 

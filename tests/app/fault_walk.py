@@ -8,16 +8,11 @@ one message and leaves the older result.
 """
 import hashlib
 import os
-import sys
 
 import harness
 
 LIMIT = 5000
-STRIDE = (
-    int(sys.argv.pop(2))
-    if len(sys.argv) > 2 and sys.argv[1] == "--stride" and sys.argv.pop(1)
-    else 0
-)
+STRIDE = harness.argument("--stride", 0)
 
 
 class Walk(harness.Case):

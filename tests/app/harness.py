@@ -292,6 +292,16 @@ def example_commands(help_text):
     return [line for line in script.splitlines() if line and not line.startswith("#")]
 
 
+def argument(name, default):
+    """Takes `name VALUE` off the command line, before unittest looks at it."""
+    if name not in sys.argv:
+        return default
+    at = sys.argv.index(name)
+    value = int(sys.argv[at + 1])
+    del sys.argv[at : at + 2]
+    return value
+
+
 def main():
     """Runs the tests of a file (or the classes named as arguments). 77: all of them were
     skipped."""

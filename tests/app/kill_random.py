@@ -10,23 +10,12 @@ import hashlib
 import os
 import random
 import signal
-import sys
 import time
 
 import harness
 
 
-def argument(name, default):
-    """Takes `name VALUE` off the command line, before unittest looks at it."""
-    if name not in sys.argv:
-        return default
-    at = sys.argv.index(name)
-    value = int(sys.argv[at + 1])
-    del sys.argv[at : at + 2]
-    return value
-
-
-RUNS, SEED = argument("--runs", 5), argument("--seed", 1)
+RUNS, SEED = harness.argument("--runs", 5), harness.argument("--seed", 1)
 
 
 class Kill(harness.Case):

@@ -5,15 +5,11 @@
     memory.py [--elements N] [unittest arguments]    (default 100,000,000)
 """
 import json
-import sys
 import unittest
 
 import harness
 
-ELEMENTS = 100_000_000
-if "--elements" in sys.argv:
-    ELEMENTS = int(sys.argv.pop(sys.argv.index("--elements") + 1))
-    sys.argv.remove("--elements")
+ELEMENTS = harness.argument("--elements", 100_000_000)
 SPARE = 64 << 20
 
 
