@@ -26,6 +26,10 @@
 #include "log.h"
 #include "memory.h"
 
+/* Another run has flock for microseconds; ten seconds of asking is plenty, on any file system. */
+#define GUARD_PAUSE 2000000 /* ns */
+#define GUARD_TRIES 5000
+
 /* A lock that is released while we look is tried again; so often only runs in a loop could do it.
  */
 #define ATTEMPTS 1000
@@ -175,14 +179,20 @@ static enum status judge(int fd, const struct lock *lock, const struct holder *s
                         lock->path, holder.process, holder.host, holder.since);
 }
 
-/* Waits for flock; sets *is_guarded unless the file system has none. False: the name was removed
- * meanwhile. */
+/*
+ * Waits for flock; sets *is_guarded unless the file system has none, or its holder, which needs it
+ * for a few calls only, was stopped in the middle: then the lock is not ours to take. False: the
+ * name was removed meanwhile.
+ */
 static bool guard(int fd, const char *path, bool *is_guarded)
 {
     struct stat opened, named;
-    int rc;
-    while ((rc = flock(fd, LOCK_EX)) != 0 && errno == EINTR)
-        continue;
+    const struct timespec pause = {.tv_nsec = GUARD_PAUSE};
+    int rc = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; rc != 0 && (errno == EWOULDBLOCK || errno == EINTR) && i < GUARD_TRIES; i++) {
+        nanosleep(&pause, NULL);
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    }
     *is_guarded = rc == 0;
     return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 && opened.st_dev == named.st_dev &&
            opened.st_ino == named.st_ino;
