@@ -58,10 +58,11 @@ struct level_table {
 };
 
 /*
- * Residuals are summed in fixed point with this many bits: a block of 2^16 of them fits int64, and
- * float64 can be rounded to such an integer by adding 1.5 * 2^52.
+ * Residuals are summed in fixed point with this many bits: a level's mean is right to 2^-40 of its
+ * width. Fewer bits than float64 has leave room, in one 64-bit word, for the sum of many residuals
+ * and their count (cpu/sums.h), and a block of 2^16 of them fits int64.
  */
-#define FIXED_BITS 46
+#define FIXED_BITS 40
 
 /*
  * Pure. Fills a table from level[k]. min and max are the smallest and largest element that can get
@@ -149,7 +150,7 @@ struct kernels {
                            const struct cell_map *map, struct measure_totals *totals);
 
     /* One Lloyd step: adds, per level, the count and the fixed-point residuals, and the squared
-     * error. */
+     * error. Counts and residuals are defined if the table's min and max are true. */
     enum status (*assign)(struct engine *engine, const struct tile *tile,
                           const struct level_table *table, struct assign_totals *totals);
 
@@ -160,6 +161,13 @@ struct kernels {
     enum status (*encode)(struct engine *engine, const struct tile *tile,
                           const struct level_table *table, uint8_t *codes,
                           struct encode_totals *totals);
+
+    /*
+     * What encode adds to its totals, for several quantizers in one walk and without codes:
+     * table[num] to totals[num].
+     */
+    enum status (*score)(struct engine *engine, const struct tile *tile,
+                         const struct level_table *table, int num, struct encode_totals *totals);
 
     /*
      * Lists the outliers of the tile from its element *position on, until the list is full or the

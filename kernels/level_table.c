@@ -16,7 +16,8 @@ static double power_of_two(int exponent)
 
 /*
  * The largest power of two, at most 2^1023, that brings `residual` >= 0 to at most 2^FIXED_BITS.
- * With residual = m * 2^e, 1 <= m < 2, that is 2^(46 - e) for m = 1 and half of it for a larger m.
+ * With residual = m * 2^e, 1 <= m < 2, that is 2^(FIXED_BITS - e) for m = 1 and half of it for a
+ * larger m.
  */
 static double scale_for(double residual)
 {

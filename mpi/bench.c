@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "kernels.h"
 #include "memory.h"
-#include "solver.h"
+#include "optimal.h"
 
 /*
  * quantopt_bench: how fast each kernel is beside memcpy of the same vector with the same threads.
@@ -232,12 +232,6 @@ static enum status run_measure(struct bench *bench, struct engine *engine)
     return engine->kernels->measure(engine, &tile, &keep_all, &histogram->map, &bench->totals);
 }
 
-/* What a solver's look needs here. */
-struct looker {
-    struct bench *bench;
-    struct engine *engine;
-};
-
 /* The smallest and the largest element, as the walk has found them. */
 static double smallest(const struct bench *bench)
 {
@@ -251,65 +245,26 @@ static double largest(const struct bench *bench)
     return element_value(type, element_unkey(type, bench->totals.max_key));
 }
 
-/* A level's mean from its residuals. */
-static double mean_of(const struct level_table *table, const struct assign_totals *totals, int i)
-{
-    double sum = (double)totals->residual[i].high * 0x1p64 + (double)totals->residual[i].low;
-    return table->level[i] + sum / (double)totals->count[i] / table->scale[i];
-}
-
-/* One Lloyd step for the solver. */
-static enum status look(void *context, const double *level, int k, struct level_sums *sums)
-{
-    struct looker *looker = context;
-    struct bench *bench = looker->bench;
-    struct tile tile = whole_tile(bench);
-    struct level_table table;
-    struct assign_totals totals = {0};
-    level_table_init(&table, bench->settings.bits, level, k, &keep_all, smallest(bench),
-                     largest(bench));
-    enum status status = looker->engine->kernels->assign(looker->engine, &tile, &table, &totals);
-    for (int i = 0; i < k; i++) {
-        sums->count[i] = totals.count[i];
-        sums->mean[i] = totals.count[i] ? mean_of(&table, &totals, i) : level[i];
-    }
-    sums->error = exact_sum_round(&totals.error);
-    return status;
-}
-
-/* Plans the cells again (measuring needs a plan before), then moments and the solver of this build.
- */
+/* Plans the cells again (measuring needs a plan before), then moments and the optimum. */
 static enum status run_solve(struct bench *bench, struct engine *engine)
 {
     enum status status;
-    struct looker looker = {bench, engine};
     struct cell_map map = {0};
     struct moments moments;
-    struct solution solution = {0};
-    struct problem problem = {.histogram = &bench->histogram,
-                              .lo = -INFINITY,
-                              .hi = INFINITY,
-                              .min = smallest(bench),
-                              .max = largest(bench),
-                              .num_elements = bench->settings.n,
-                              .bits = bench->settings.bits,
-                              .kind = LEVELS_FREE,
-                              .init = INIT_QUANTILE,
-                              .max_iterations = 100,
-                              .tolerance = 1e-7,
-                              .seed = SEED,
-                              .look = {.assign = look, .context = &looker}};
+    struct optimal *optimal = NULL;
+    struct optimum optimum;
+    double min = smallest(bench), max = largest(bench);
+    (void)engine;
     QO_TRY(histogram_plan(&map, bench->settings.type, bench->sample, bench->sample_size,
                           bench->sample_size == bench->settings.n));
     QO_TRY(histogram_moments(&bench->histogram, &moments));
-    const struct solver *solver = solver_find("lloyd", &problem);
-    QO_CHECK(solver, QO_INTERNAL, "quantopt_bench: no solver fits");
-    QO_TRY(solver->solve(&problem, &solution));
-    level_table_init(&bench->table, bench->settings.bits, solution.level, solution.k, &keep_all,
-                     problem.min, problem.max);
+    QO_TRY(optimal_open(&bench->histogram, -INFINITY, INFINITY, min, max, &optimal));
+    QO_TRY(optimal_find(optimal, 1 << bench->settings.bits, &optimum));
+    level_table_init(&bench->table, bench->settings.bits, optimum.level, optimum.k, &keep_all, min,
+                     max);
 done:
     cell_map_clear(&map);
-    solution_clear(&solution);
+    optimal_close(optimal);
     return status;
 }
 

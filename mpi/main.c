@@ -24,6 +24,8 @@ static enum status act(const struct options *options, const struct comm *comm, s
         return QO_OK;
     case ACTION_RESTORE:
         return run_restore(options, comm);
+    case ACTION_SELFTEST:
+        return run_selftest(options, comm, timer);
     default:
         return run_quantize(options, comm, timer, argc, argv);
     }

@@ -81,7 +81,7 @@ scripts/install_deps.sh --with-tests || die "the packages could not be installed
 say "Looking at the scripts"
 shellcheck -x scripts/*.sh .ci/run || step_failed "shellcheck"
 
-slow='published|reproducible|memory|kill_random|output_faults|fault_walk|tricky|usage|text_outputs_Screen'
+slow='published|optimal|reproducible|memory|kill_random|output_faults|fault_walk|tricky|usage|text_outputs_Screen'
 
 if build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release; then
     check gcc

@@ -2,7 +2,7 @@
 #include "blocks.h"
 #include "scalar.h"
 
-CPU_INLINE void assign_elements(const struct sorter *sorter, enum element_type type, const void *x,
+CPU_INLINE void assign_elements(enum element_type type, const struct sorter *sorter, const void *x,
                                 int64_t n, struct assign_sums *sums)
 {
     for (int64_t i = 0; i < n; i++) {
@@ -22,17 +22,5 @@ CPU_INLINE void assign_elements(const struct sorter *sorter, enum element_type t
 void assign_portable(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                      struct assign_sums *sums)
 {
-    switch (type) {
-    case ELEMENT_F64:
-        assign_elements(sorter, ELEMENT_F64, x, n, sums);
-        break;
-    case ELEMENT_F32:
-        assign_elements(sorter, ELEMENT_F32, x, n, sums);
-        break;
-    case ELEMENT_BF16:
-        assign_elements(sorter, ELEMENT_BF16, x, n, sums);
-        break;
-    default:
-        assign_elements(sorter, ELEMENT_F16, x, n, sums);
-    }
+    CPU_BY_TYPE(type, assign_elements, sorter, x, n, sums);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cpu.h"
 
+#include <math.h>
 #include <omp.h>
 
 /*
@@ -33,6 +34,14 @@ done:
     return status;
 }
 
+static void score_room_clear(struct score_room *room)
+{
+    memory_free(room->sorter);
+    memory_free(room->sums);
+    memory_free(room->totals);
+    *room = (struct score_room){0};
+}
+
 void cpu_close(struct engine *engine)
 {
     struct engine_state *state = engine->state;
@@ -44,6 +53,7 @@ void cpu_close(struct engine *engine)
     memory_free(state->found);
     memory_free(state->tables);
     lookup_clear(&state->lookup);
+    score_room_clear(&state->score);
     memory_free(state);
     engine->state = NULL;
 }
@@ -85,7 +95,7 @@ enum status cpu_assign(struct engine *engine, const struct tile *tile,
 {
     struct engine_state *state = engine->state;
     int64_t num_blocks = count_blocks(tile->n);
-    sorter_init(&state->sorter, table);
+    sorter_init(&state->sorter, table, tile->type);
     memset(state->assign, 0, (size_t)engine->threads * sizeof *state->assign);
 #pragma omp parallel for schedule(static) num_threads(engine->threads) if (num_blocks > 1)
     for (int64_t b = 0; b < num_blocks; b++) {
@@ -101,34 +111,101 @@ enum status cpu_assign(struct engine *engine, const struct tile *tile,
     return QO_OK;
 }
 
+/* Adds a block's sums to a thread's totals. */
+static void add_encoded(struct encode_totals *totals, const struct encode_sums *sums)
+{
+    totals->num_outliers += sums->num_outliers;
+    totals->max_error = fmax(totals->max_error, sums->max_error);
+    exact_sum_add(&totals->error, ops_lane_sum(sums->lane));
+}
+
+/* Adds a thread's totals to the caller's. */
+static void merge_encode(struct encode_totals *totals, struct encode_totals *part)
+{
+    totals->num_outliers += part->num_outliers;
+    totals->max_error = fmax(totals->max_error, part->max_error);
+    merge_error(&totals->error, &part->error);
+}
+
 enum status cpu_encode(struct engine *engine, const struct tile *tile,
                        const struct level_table *table, uint8_t *codes,
                        struct encode_totals *totals)
 {
     struct engine_state *state = engine->state;
     int64_t num_blocks = count_blocks(tile->n);
-    sorter_init(&state->sorter, table);
+    sorter_init(&state->sorter, table, tile->type);
     memset(state->encode, 0, (size_t)engine->threads * sizeof *state->encode);
 #pragma omp parallel for schedule(static) num_threads(engine->threads) if (num_blocks > 1)
     for (int64_t b = 0; b < num_blocks; b++) {
-        struct encode_totals *part = &state->encode[omp_get_thread_num()];
-        struct encode_sums sums = {.max_error = 0};
+        struct encode_sums sums = {0};
         int64_t n = min_int64(tile->n - b * QO_BLOCK, QO_BLOCK);
         const void *x = cpu_element(tile->type, tile->x, b * QO_BLOCK);
         state->blocks->encode(&state->sorter, tile->type, x, n,
                               codes + b * (QO_BLOCK / 8) * table->bits, &sums);
-        part->num_outliers += sums.num_outliers;
-        part->max_error = sums.max_error > part->max_error ? sums.max_error : part->max_error;
-        exact_sum_add(&part->error, ops_lane_sum(sums.lane));
+        add_encoded(&state->encode[omp_get_thread_num()], &sums);
     }
-    for (int t = 0; t < engine->threads; t++) {
-        struct encode_totals *part = &state->encode[t];
-        totals->num_outliers += part->num_outliers;
-        totals->max_error =
-            part->max_error > totals->max_error ? part->max_error : totals->max_error;
-        merge_error(&totals->error, &part->error);
-    }
+    for (int t = 0; t < engine->threads; t++)
+        merge_encode(totals, &state->encode[t]);
     return QO_OK;
+}
+
+/* Makes room for `num` quantizers; QO_NO_MEMORY, with no room at all. */
+static enum status score_room_make(struct score_room *room, int64_t num, int threads)
+{
+    enum status status = QO_OK;
+    if (num <= room->num)
+        return QO_OK;
+    score_room_clear(room);
+    QO_TRY(memory_alloc("scores", num, sizeof *room->sorter, &room->sorter));
+    QO_TRY(memory_alloc("scores", num * threads, sizeof *room->sums, &room->sums));
+    QO_TRY(memory_alloc("scores", num * threads, sizeof *room->totals, &room->totals));
+    room->num = num;
+done:
+    if (status != QO_OK)
+        score_room_clear(room);
+    return status;
+}
+
+/*
+ * Elements that one quantizer after the other looks at: few enough to be read from the second-level
+ * cache by all but the first, and so many that a quantizer's tables are fetched seldom.
+ */
+#define SCORE_PART 4096
+
+/* Adds block b of a tile to the totals of `num` quantizers. */
+static void score_block(const struct engine_state *state, const struct tile *tile, int64_t b,
+                        int num, struct encode_sums *sums, struct encode_totals *totals)
+{
+    int64_t end = min_int64(tile->n, (b + 1) * QO_BLOCK);
+    memset(sums, 0, (size_t)num * sizeof *sums);
+    for (int64_t i = b * QO_BLOCK; i < end; i += SCORE_PART)
+        for (int q = 0; q < num; q++)
+            state->blocks->encode(&state->score.sorter[q], tile->type,
+                                  cpu_element(tile->type, tile->x, i),
+                                  min_int64(end - i, SCORE_PART), NULL, &sums[q]);
+    for (int q = 0; q < num; q++)
+        add_encoded(&totals[q], &sums[q]);
+}
+
+enum status cpu_score(struct engine *engine, const struct tile *tile,
+                      const struct level_table *table, int num, struct encode_totals *totals)
+{
+    enum status status;
+    struct score_room *room = &engine->state->score;
+    int64_t num_blocks = count_blocks(tile->n), num_parts = (int64_t)num * engine->threads;
+    QO_TRY(score_room_make(room, num, engine->threads));
+    memset(room->totals, 0, (size_t)num_parts * sizeof *room->totals);
+    for (int q = 0; q < num; q++)
+        sorter_init(&room->sorter[q], &table[q], tile->type);
+#pragma omp parallel for schedule(static) num_threads(engine->threads) if (num_blocks > 1)
+    for (int64_t b = 0; b < num_blocks; b++) {
+        int64_t part = (int64_t)omp_get_thread_num() * num;
+        score_block(engine->state, tile, b, num, room->sums + part, room->totals + part);
+    }
+    for (int64_t p = 0; p < num_parts; p++)
+        merge_encode(&totals[p % num], &room->totals[p]);
+done:
+    return status;
 }
 
 /* Elements begin to end of a tile, searched for outliers. */
@@ -210,7 +287,7 @@ enum status cpu_collect(struct engine *engine, const struct tile *tile,
     /* A thread's part of a round should still be in its second-level cache when it is read again.
      */
     int64_t round = (int64_t)engine->threads * QO_BLOCK;
-    sorter_init(&state->sorter, table);
+    sorter_init(&state->sorter, table, tile->type);
     while (*position < tile->n && list->count < list->capacity) {
         int64_t end = min_int64(*position + round, tile->n);
         if (collect_round(engine, &search, *position, end, list)) {

@@ -13,14 +13,36 @@
  * of the same name in its folder.
  */
 
-/* Elements of a chunk: the codes of so many wait in the first-level cache to be packed or summed.
- */
-#define CPU_CHUNK 1024
+/* Elements of a chunk: their codes and residuals wait in the first-level cache, beside the tables
+ * that they are looked up in, to be packed or summed. */
+#define CPU_CHUNK 256
 
 /* Elements that the SIMD levels take at a time: as many as there are error lanes. */
 #define CPU_GROUP QO_LANES
 
 #define CPU_INLINE static inline __attribute__((always_inline))
+
+/*
+ * Where many levels are looked up: the elements' range is divided into slots so narrow that none
+ * holds two cuts. An element's slot tells its code but for one comparison, with the slot's cut.
+ *
+ * An element's slot is the integer part of the sum of `num` ramps, clamp((x - start) * rate, 0,
+ * SLOTS_TOP). In floating point, too, that never falls while x rises, so whatever the rounding, a
+ * cut in a lower slot is below x and one in a higher slot is not. More than one ramp is needed
+ * where cuts are denser in places; each further one stands where the ones before it are too coarse.
+ */
+#define SLOTS_RAMPS 3
+#define SLOTS_TOP   2047
+struct slots {
+    int num;                                      /* of ramps; 0: too crowded, search (sorter.c) */
+    double start[SLOTS_RAMPS], rate[SLOTS_RAMPS]; /* for up to 32 bits these are float32 */
+    uint8_t base[SLOTS_RAMPS * (SLOTS_TOP + 1)];  /* cuts in lower slots */
+};
+
+/* What an element that has `code` cuts in lower slots needs next: row[code] and row[code + 1]. */
+struct sorter_row {
+    double cut, level;
+};
 
 /*
  * A level table made ready for one element type. Elements of up to 32 bits are compared in float32,
@@ -30,19 +52,25 @@
  */
 struct sorter {
     int bits, k;
-    int steps; /* of the search: 3 to 8, 2^steps >= k */
+    int steps; /* of a bisection: 3 to 8, 2^steps >= k */
     bool has_fills;
-    float
-        tree_f32[QO_MAX_LEVELS + 16]; /* cuts as ops_code_f32 wants them; one vector may be read */
-    double tree_f64[QO_MAX_LEVELS + 16]; /* from any node on */
-    double level[QO_MAX_LEVELS];         /* above k: the last level again */
-    double scale[QO_MAX_LEVELS];
     float lo_f32, hi_f32, fill_f32[2]; /* a fill that is not there is NaN and equals nothing */
     double lo_f64, hi_f64, fill_f64[2];
+    float cut_f32[QO_MAX_LEVELS + 16];  /* ascending, then +inf; a vector may be read from any */
+    double cut_f64[QO_MAX_LEVELS + 16]; /* of the first QO_MAX_LEVELS on */
+    float tree_f32[QO_MAX_LEVELS];      /* the same as ops_code_f32 wants them */
+    double tree_f64[QO_MAX_LEVELS];
+    double level[QO_MAX_LEVELS];     /* above k: the last level again */
+    double scale[QO_MAX_LEVELS + 1]; /* likewise */
+    struct sorter_row row[QO_MAX_LEVELS + 1];
+    struct slots slots; /* none for few levels, which are bisected in registers */
 };
 
-/* Local. Makes a sorter; cheap beside one block. */
-void sorter_init(struct sorter *sorter, const struct level_table *table);
+/* More levels than these are looked up by slots. */
+#define SORTER_FEW 8
+
+/* Local. Makes a sorter for elements of a type; cheap beside one block. */
+void sorter_init(struct sorter *sorter, const struct level_table *table, enum element_type type);
 
 /* Local. Makes the fills ready, and nothing else: for measuring. */
 void sorter_init_fills(struct sorter *sorter, const struct keep *keep);
@@ -55,7 +83,7 @@ struct assign_sums {
     double lane[QO_LANES];
 };
 
-/* What one block adds to an encoding. */
+/* What one block, or a part of it, adds to an encoding. */
 struct encode_sums {
     int64_t num_outliers;
     double max_error;
@@ -63,29 +91,53 @@ struct encode_sums {
 };
 
 /*
- * A cell of a thread's table for float32: sums of powers of the mantissas, not of the offsets, so
- * that the walk need not know where the cell begins. A square has 46 bits; it is summed as a lower
- * and a higher half, so no sum wraps for 2^32 elements and the four numbers are added as one
- * vector.
+ * A cell of a thread's table, narrower than struct cell: count and sums of offsets share a word (of
+ * 64 bits for float32, of 128 for float64), so that an element costs one load and one store of the
+ * whole. A table is emptied into the totals before anything can run over: after MEASURE_BLOCKS
+ * blocks, that is less than 2^24 elements. Then the count has 24 bits, and
+ * - float32: offsets below 2^LOOKUP_SLIM_BITS = 2^15 sum to less than 2^39. Greater ones, of 23
+ *   bits, are rare, and a cell is emptied when one is added and the count has reached MEASURE_FULL:
+ *   there are less than 2^16 of them, which is less than 2^39 again, so that the sum has 40 bits.
+ *   The squares of both kinds are less than 2^62;
+ * - float64, offsets of 52 bits: the sum has 76 bits, that of squares 128.
  */
 struct slim_cell {
-    uint64_t count, sum, square_low, square_high;
+    uint64_t count_sum; /* count << 40 | sum */
+    uint64_t square;
 };
+
+struct broad_cell {
+    uint64_t count_sum[2]; /* count << 80 | sum */
+    uint64_t square[2];
+};
+
+#define MEASURE_BLOCKS 255
+#define MEASURE_FULL   32768
+
+/* Cells behind a table, one for each lane of a vector: what is added there is never read. */
+#define MEASURE_SPARE 16
 
 /* What one thread measures. Cells of keys that are not finite count as any other: merging sorts
  * them out. */
 struct measure_part {
-    int64_t num_fill;
-    uint64_t min_key, max_key; /* of finite elements that are no fill */
+    _Alignas(QO_ALIGNMENT) int64_t num_fill; /* no line of the cache is shared with another part */
+    uint64_t min_key, max_key;               /* of finite elements that are no fill */
+    int64_t num_measured, num_nonfinite;     /* merged into the totals already */
+    int blocks;                              /* since the table was emptied */
+    const struct cell_map *map;
+    struct measure_totals *totals;
     union {
-        uint32_t *pattern;      /* 16-bit types: [2 * 65536] by bit pattern */
-        struct slim_cell *slim; /* float32: [num_cells] */
-        struct cell *cell;      /* float64: [num_cells] */
+        uint32_t *pattern;        /* 16-bit types: [2 * 65536] by bit pattern */
+        struct slim_cell *slim;   /* float32: [num_cells + MEASURE_SPARE] */
+        struct broad_cell *broad; /* float64: the same */
         void *table;
     };
 };
 
-/* Elements that a thread may measure before its parts are merged: 32-bit counts must not wrap. */
+/* Local. Adds a cell of a thread's table to the totals, and empties it. For any thread. */
+void measure_empty_cell(struct measure_part *part, int64_t cell);
+
+/* Elements that may be measured before parts are merged: 32-bit counts must not wrap. */
 #define CPU_MEASURE_MOST ((int64_t)1 << 31)
 
 /* The functions of one SIMD level. x points to the first element of the block, n <= QO_BLOCK of
@@ -93,9 +145,11 @@ struct measure_part {
 struct cpu_blocks {
     void (*measure)(const struct lookup *lookup, const struct sorter *fills, enum element_type type,
                     const void *x, int64_t n, struct measure_part *part);
-    /* Sums start from zero and are complete at the end. */
+    /* Sums start from zero. */
     void (*assign)(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                    struct assign_sums *sums);
+    /* Adds to the sums; codes = NULL: nothing else. n is a multiple of QO_LANES or ends the block.
+     */
     void (*encode)(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                    uint8_t *codes, struct encode_sums *sums);
     /* Bit i says whether x[i] gets a level; n <= 64. */
@@ -105,12 +159,21 @@ struct cpu_blocks {
                    enum element_type type, void *x);
 };
 
+/* Room for `num` quantizers that are scored together. */
+struct score_room {
+    int64_t num;
+    struct sorter *sorter;        /* [num] */
+    struct encode_sums *sums;     /* [threads * num], of the blocks at work */
+    struct encode_totals *totals; /* [threads * num] */
+};
+
 struct engine_state {
     const struct cpu_blocks *blocks;
     struct assign_totals *assign; /* [threads] */
     struct encode_totals *encode; /* [threads] */
     int64_t *found;               /* [threads + 1] */
     struct sorter sorter;
+    struct score_room score;
     struct lookup lookup;
     struct measure_part *part; /* [threads] */
     char *tables;              /* of all parts, table_bytes in all */
@@ -129,11 +192,29 @@ enum status cpu_assign(struct engine *engine, const struct tile *tile,
 enum status cpu_encode(struct engine *engine, const struct tile *tile,
                        const struct level_table *table, uint8_t *codes,
                        struct encode_totals *totals);
+enum status cpu_score(struct engine *engine, const struct tile *tile,
+                      const struct level_table *table, int num, struct encode_totals *totals);
 enum status cpu_collect(struct engine *engine, const struct tile *tile,
                         const struct level_table *table, int64_t *position,
                         struct outlier_list *list);
 enum status cpu_decode(struct engine *engine, const uint8_t *codes, int64_t n,
                        const struct level_table *table, enum element_type type, void *x);
+
+/*
+ * Calls function(TYPE, ...) with the element type as a constant: a copy for each, in which all that
+ * depends on it is folded.
+ */
+#define CPU_BY_TYPE(type, function, ...)                                                           \
+    do {                                                                                           \
+        if ((type) == ELEMENT_F64)                                                                 \
+            function(ELEMENT_F64, __VA_ARGS__);                                                    \
+        else if ((type) == ELEMENT_F32)                                                            \
+            function(ELEMENT_F32, __VA_ARGS__);                                                    \
+        else if ((type) == ELEMENT_BF16)                                                           \
+            function(ELEMENT_BF16, __VA_ARGS__);                                                   \
+        else                                                                                       \
+            function(ELEMENT_F16, __VA_ARGS__);                                                    \
+    } while (0)
 
 /*
  * Local. The first `bytes` <= 8 bytes of a little-endian word, to or from a place with `room`

@@ -21,7 +21,7 @@ CPU_INLINE void encode_eight(const struct sorter *sorter, enum element_type type
 }
 
 /* Eight codes fill `bits` bytes. */
-CPU_INLINE void encode_elements(const struct sorter *sorter, enum element_type type, const void *x,
+CPU_INLINE void encode_elements(enum element_type type, const struct sorter *sorter, const void *x,
                                 int64_t n, uint8_t *codes, struct encode_sums *sums)
 {
     int bits = sorter->bits;
@@ -32,7 +32,8 @@ CPU_INLINE void encode_elements(const struct sorter *sorter, enum element_type t
         uint64_t word;
         encode_eight(sorter, type, x, i, m, code, sums);
         memcpy(&word, code, 8);
-        cpu_store_word(codes + at, bytes - at, ops_pack(word, bits), (m * bits + 7) / 8);
+        if (codes)
+            cpu_store_word(codes + at, bytes - at, ops_pack(word, bits), (m * bits + 7) / 8);
     }
 }
 
@@ -40,19 +41,7 @@ CPU_INLINE void encode_elements(const struct sorter *sorter, enum element_type t
 void encode_portable(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                      uint8_t *codes, struct encode_sums *sums)
 {
-    switch (type) {
-    case ELEMENT_F64:
-        encode_elements(sorter, ELEMENT_F64, x, n, codes, sums);
-        break;
-    case ELEMENT_F32:
-        encode_elements(sorter, ELEMENT_F32, x, n, codes, sums);
-        break;
-    case ELEMENT_BF16:
-        encode_elements(sorter, ELEMENT_BF16, x, n, codes, sums);
-        break;
-    default:
-        encode_elements(sorter, ELEMENT_F16, x, n, codes, sums);
-    }
+    CPU_BY_TYPE(type, encode_elements, sorter, x, n, codes, sums);
 }
 
 /* Bit i: whether element i of up to 64 gets a level. */

@@ -5,90 +5,143 @@
 
 #include "memory.h"
 
-/* Nodes on a way down before bisection takes over: it bounds the tables by a few slots a cell and
- * level. */
+/* Tables on the way down before a search takes over. */
 #define MAX_DEPTH 3
 
-/* Slots a cell that a node aims at, as a power of two. */
-#define SLOTS_LOG2 1
+/* Cells that are rather searched, in two steps, than put into a table; and how often a slot is
+ * halved in the hope that it need not be searched. */
+#define FEW_CELLS    4
+#define FEW_HALVINGS 2
 
-/* The last cell in first..last that begins at or before the key. */
-static int64_t bisect(const struct lookup *lookup, int64_t first, int64_t last, uint64_t key)
+/* Slots a cell that a table has at most, as a power of two: so the tables of one depth have at most
+ * four words a cell. */
+#define SLOTS_LOG2 2
+
+/* Keys base to base + 2^span - 1, and the cells that hold them. */
+struct range {
+    uint64_t base;
+    int span;
+    int64_t first, last;
+};
+
+/* Narrows a range, whose first cell may lie too far down and whose last is at most `limit`. Cells
+ * are passed one by one: ranges are visited in order, so that each is passed once a depth. */
+static struct range range_fit(const struct lookup *lookup, struct range r, int64_t limit)
 {
-    while (first < last) {
-        int64_t middle = (first + last + 1) / 2;
-        if (lookup->before[middle] < key) /* middle >= 1: no wrapped word is read */
-            first = middle;
-        else
-            last = middle - 1;
+    uint64_t end = r.base + (((uint64_t)1 << r.span) - 1);
+    while (r.first < limit && lookup->before[r.first + 1] < r.base)
+        r.first++;
+    r.last = r.first;
+    while (r.last < limit && lookup->before[r.last + 1] < end)
+        r.last++;
+    return r;
+}
+
+/* The `shift` of cells that a word can give directly in the whole range; -1 if there is none. */
+static int even_shift(const struct lookup *lookup, struct range r)
+{
+    const uint64_t *before = lookup->before;
+    uint64_t count = (uint64_t)(r.last - r.first + 1);
+    uint64_t width = before[r.first + 1] - before[r.first], low = before[r.first] + 1;
+    if (width & (width - 1) || low & (width - 1)) /* (width = 0: all 2^64 keys, never so) */
+        return -1;
+    int shift = __builtin_ctzll(width);
+    if (lookup->type == ELEMENT_F32 && shift > LOOKUP_SLIM_BITS)
+        return -1;
+    if (count == 1) /* the range may be a part of the cell */
+        return shift;
+    if (shift > r.span || count != (uint64_t)1 << (r.span - shift) || low != r.base)
+        return -1;
+    for (uint64_t i = 1; i <= count; i++)
+        if (before[r.first + (int64_t)i] + 1 != low + i * width)
+            return -1;
+    return shift;
+}
+
+/* A word of its parts. */
+static uint32_t make_word(uint32_t flags, uint64_t bias, int shift)
+{
+    return flags | (uint32_t)(bias & LOOKUP_PLACES) << 6 | (uint32_t)shift;
+}
+
+/* The word for a range whose first or last key is apart; 0 if it is no such range. */
+static uint32_t apart_word(const struct lookup *lookup, struct range r)
+{
+    uint64_t first = lookup->before[r.first] + 1, next = lookup->before[r.last] + 1;
+    if (r.last != r.first + 1 || first != r.base)
+        return 0;
+    if (next == r.base + 1)
+        return make_word(LOOKUP_APART, (uint64_t)r.first, r.span);
+    if (next == r.base + (((uint64_t)1 << r.span) - 1))
+        return make_word(LOOKUP_APART | LOOKUP_AT_END, (uint64_t)r.first, r.span);
+    return 0;
+}
+
+/* How often to halve a range until no part needs to be searched; `most` is enough. */
+static int halvings(const struct lookup *lookup, struct range r, int most)
+{
+    if (r.last - r.first < FEW_CELLS && most > FEW_HALVINGS)
+        most = FEW_HALVINGS;
+    if (most == 0 || even_shift(lookup, r) >= 0 || apart_word(lookup, r))
+        return 0;
+    struct range half = {r.base, r.span - 1, r.first, 0};
+    half = range_fit(lookup, half, r.last);
+    int left = halvings(lookup, half, most - 1);
+    half.base += (uint64_t)1 << half.span;
+    half = range_fit(lookup, half, r.last);
+    int right = halvings(lookup, half, most - 1);
+    return 1 + (left > right ? left : right);
+}
+
+/* The word to search for one of the cells of a range. */
+static uint32_t search_word(struct range r)
+{
+    int shift = 0;
+    while ((int64_t)1 << shift < r.last - r.first + 1)
+        shift++;
+    return make_word(LOOKUP_SEARCH, (uint64_t)r.first, shift);
+}
+
+/* Makes the word of a range, and the tables below it at the end of the words. */
+static uint32_t make_range(struct lookup *lookup, struct range r, int depth)
+{
+    int shift = even_shift(lookup, r), most = 0;
+    if (shift >= 0)
+        return make_word(0, (uint64_t)r.first - ((lookup->before[r.first] + 1) >> shift), shift);
+    uint32_t apart = apart_word(lookup, r);
+    if (apart || r.last - r.first < FEW_CELLS || depth == MAX_DEPTH)
+        return apart ? apart : search_word(r);
+    while (most < r.span && (int64_t)1 << most < (r.last - r.first) << (SLOTS_LOG2 - 1))
+        most++;
+    int split = halvings(lookup, r, most);
+    int64_t place = lookup->num_words;
+    struct range slot = {r.base, r.span - split, r.first, 0};
+    lookup->num_words += (int64_t)1 << split;
+    for (int64_t i = 0; i < (int64_t)1 << split; i++) {
+        slot = range_fit(lookup, slot, r.last);
+        lookup->word[place + i] = make_range(lookup, slot, depth + 1);
+        slot.base += (uint64_t)1 << slot.span;
     }
-    return first;
+    return make_word(LOOKUP_TABLE, (uint64_t)place - (r.base >> slot.span), slot.span);
 }
 
-/*
- * The node for 2^span keys from `base` on, in which cells first..last lie; its slots go to the end
- * of the table.
- */
-static struct lookup_node plan_node(struct lookup *lookup, uint64_t base, int span, int64_t first,
-                                    int64_t last, int depth)
+/* Makes all words. */
+static void make_words(struct lookup *lookup, int64_t top)
 {
-    if (depth == MAX_DEPTH)
-        return (struct lookup_node){.bias = first, .shift = -1};
-    int split = 0;
-    int64_t slots = last - first > 1 ? (last - first) << SLOTS_LOG2 : 1;
-    while (split < span && slots > (int64_t)1 << split)
-        split++;
-    int64_t bias = lookup->num_slots - (int64_t)(base >> (span - split));
-    lookup->num_slots += (int64_t)1 << split;
-    return (struct lookup_node){bias, span - split, span};
-}
-
-/*
- * Fills node `index` for 2^span keys from `base` on; cell `first` holds that key. While there are
- * no tables yet it only counts what they will need.
- */
-static void fill_node(struct lookup *lookup, int64_t index, uint64_t base, int span, int64_t first,
-                      int depth)
-{
-    uint64_t size = (uint64_t)1 << span;
-    int64_t last = bisect(lookup, first, lookup->num_cells - 1, base + (size - 1));
-    struct lookup_node node = plan_node(lookup, base, span, first, last, depth);
-    if (lookup->node)
-        lookup->node[index] = node;
-    if (node.shift < 0)
-        return;
-    uint64_t step = (uint64_t)1 << node.shift;
-    for (uint64_t at = 0; at < size; at += step) {
-        uint64_t key = base + at;
-        first = bisect(lookup, first, last, key);
-        int64_t end = bisect(lookup, first, last, key + (step - 1));
-        bool leaf = end - first <= 1;
-        if (lookup->slot)
-            lookup->slot[node.bias + (int64_t)(key >> node.shift)] = (struct lookup_slot){
-                (uint32_t)lookup->before[first + 1], (int32_t)(leaf ? first : ~lookup->num_nodes)};
-        if (!leaf)
-            fill_node(lookup, lookup->num_nodes++, key, node.shift, first, depth + 1);
+    struct range r = {0, lookup->top_shift, 0, 0};
+    lookup->num_words = top;
+    for (int64_t i = 0; i < top; i++) {
+        r.base = (uint64_t)i << lookup->top_shift;
+        r = range_fit(lookup, r, lookup->num_cells - 1);
+        lookup->word[i] = make_range(lookup, r, 0);
     }
 }
 
-/* Fills, or counts, the whole tree. */
-static void fill(struct lookup *lookup)
-{
-    int64_t top = (int64_t)(element_last_key(lookup->type) >> lookup->top_shift) + 1;
-    lookup->num_nodes = top;
-    lookup->num_slots = 0;
-    for (int64_t i = 0, first = 0; i < top; i++) {
-        uint64_t base = (uint64_t)i << lookup->top_shift;
-        first = bisect(lookup, first, lookup->num_cells - 1, base);
-        fill_node(lookup, i, base, lookup->top_shift, first, 0);
-    }
-}
-
-/* Whether the tables stand for this map: compared in full, as an address may have been used again.
+/* Whether the words stand for this map: compared in full, as an address may have been used again.
  */
 static bool serves(const struct lookup *lookup, const struct cell_map *map)
 {
-    if (!lookup->slot || lookup->type != map->type || lookup->num_cells != map->num_cells)
+    if (!lookup->word || lookup->type != map->type || lookup->num_cells != map->num_cells)
         return false;
     for (int64_t i = 0; i < map->num_cells; i++)
         if (lookup->before[i] + 1 != map->low[i])
@@ -101,21 +154,23 @@ enum status lookup_set(struct lookup *lookup, const struct cell_map *map)
     enum status status = QO_OK;
     if (serves(lookup, map))
         return QO_OK;
+    assert(map->num_cells <= LOOKUP_MOST_CELLS);
     lookup_clear(lookup);
     lookup->type = map->type;
     lookup->num_cells = map->num_cells;
     lookup->top_shift = element_mantissa_bits(map->type) - LOOKUP_TOP_BITS;
-    QO_TRY(memory_alloc_large("cell lookup", map->num_cells + 1, sizeof *lookup->before,
+    int64_t top = (int64_t)(element_last_key(map->type) >> lookup->top_shift) + 1;
+    /* Room for the worst case, 12 words a cell; pages that are not touched cost nothing. */
+    int64_t most = top + MAX_DEPTH * (map->num_cells << SLOTS_LOG2);
+    QO_TRY(memory_alloc_large("cell lookup", map->num_cells + LOOKUP_BEYOND, sizeof *lookup->before,
                               &lookup->before));
-    for (int64_t i = 0; i <= map->num_cells; i++)
-        lookup->before[i] = i < map->num_cells ? map->low[i] - 1 : UINT64_MAX;
-    fill(lookup);
-    assert(lookup->num_slots <= INT32_MAX && lookup->num_nodes <= INT32_MAX);
-    QO_TRY(
-        memory_alloc_large("cell lookup", lookup->num_nodes, sizeof *lookup->node, &lookup->node));
-    QO_TRY(
-        memory_alloc_large("cell lookup", lookup->num_slots, sizeof *lookup->slot, &lookup->slot));
-    fill(lookup);
+    QO_TRY(memory_alloc_large("cell lookup", most, sizeof *lookup->word, &lookup->word));
+    for (int64_t i = 0; i < map->num_cells; i++)
+        lookup->before[i] = map->low[i] - 1;
+    for (int64_t i = 0; i < LOOKUP_BEYOND; i++)
+        lookup->before[map->num_cells + i] = element_last_key(map->type);
+    make_words(lookup, top);
+    assert(lookup->num_words <= most && most <= LOOKUP_PLACES);
 done:
     if (status != QO_OK)
         lookup_clear(lookup);
@@ -125,19 +180,30 @@ done:
 void lookup_clear(struct lookup *lookup)
 {
     memory_free(lookup->before);
-    memory_free(lookup->node);
-    memory_free(lookup->slot);
+    memory_free(lookup->word);
     *lookup = (struct lookup){0};
 }
 
-int64_t lookup_descend(const struct lookup *lookup, int32_t slot, uint64_t key)
+/* Which of the 2^steps cells from `first` on holds the key: the last that begins at or before it.
+ */
+static int64_t search(const struct lookup *lookup, int64_t first, int steps, uint64_t key)
 {
-    int64_t cell = slot;
-    while (cell < 0) {
-        const struct lookup_node *node = &lookup->node[~cell];
-        if (node->shift < 0)
-            return bisect(lookup, node->bias, lookup->num_cells - 1, key);
-        cell = lookup->slot[node->bias + (int64_t)(key >> node->shift)].cell;
+    while (steps-- > 0) {
+        int64_t middle = first + ((int64_t)1 << steps);
+        first = middle < lookup->num_cells && lookup->before[middle] < key ? middle : first;
     }
-    return cell + (key > lookup->before[cell + 1]);
+    return first;
+}
+
+int64_t lookup_descend(const struct lookup *lookup, uint32_t word, uint64_t key)
+{
+    while ((word & LOOKUP_APART) == LOOKUP_TABLE)
+        word = lookup->word[lookup_place(word, key)];
+    int64_t cell = (word >> 6) & LOOKUP_PLACES;
+    uint64_t mask = ((uint64_t)1 << (word & 63)) - 1;
+    if (word < LOOKUP_SEARCH)
+        return lookup_place(word, key);
+    if (word < LOOKUP_TABLE)
+        return search(lookup, cell, (int)(word & 63), key);
+    return cell + (word & LOOKUP_AT_END ? (key & mask) == mask : (key & mask) != 0);
 }

@@ -5,36 +5,50 @@
 #include "cells.h"
 
 /*
- * From a key to its cell, faster than by bisection and for any map: a tree of tables. The top bits
- * of a key (sign, exponent and LOOKUP_TOP_BITS of the mantissa) choose a node; a node cuts its
- * range of keys into equal slots, two or more a cell; a slot names the first cell in it where it
- * holds the end of at most one, and else a node of its own. So a cell is found in two loads and one
- * comparison where cells follow the density of the data, and narrow peaks cost one or two loads
- * more.
+ * From a key to its cell, without a search where cells are dyadic: equal parts, a power of two of
+ * them, of a range of 2^s keys. The top bits of a key (sign, exponent and LOOKUP_TOP_BITS of the
+ * mantissa) choose a word. A word of CELLS gives the cell by a shift and an addition, and the
+ * element's offset in it by a mask: one load of four bytes. Where cells are not so even, a word
+ * names a TABLE of more words, one a slot of keys, or the cells among which to SEARCH. histogram
+ * plans are dyadic where most elements lie; any other map works, and costs a little more.
  */
 #define LOOKUP_TOP_BITS 3
 
-/* A range of 2^span keys in slots of 2^shift keys. */
-struct lookup_node {
-    int64_t bias;  /* slot of a key: bias + (key >> shift) */
-    int32_t shift; /* below 0: the cells from `bias` on are to be bisected */
-    int32_t span;
-};
+/*
+ * A word: its kind, LOOKUP_AT_END, bits 6 to 28 `bias` and bits 0 to 5 `shift`.
+ * CELLS (0): the cell is bias + (key >> shift), modulo 2^23; the cell has 2^shift keys.
+ * TABLE: that is the place of the next word instead.
+ * APART: of 2^shift keys the first is cell `bias`, the others are in the next cell; or, with
+ *   LOOKUP_AT_END, the last is in the next cell. So are repeated round numbers found.
+ * SEARCH: one of the 2^shift cells from `bias` on.
+ */
+#define LOOKUP_SEARCH ((uint32_t)1 << 30)
+#define LOOKUP_TABLE  ((uint32_t)2 << 30)
+#define LOOKUP_APART  ((uint32_t)3 << 30)
+#define LOOKUP_AT_END ((uint32_t)1 << 29)
+#define LOOKUP_PLACES 0x7fffffu
 
-/* A slot: its first cell, or ~node; and that cell's last key, beyond which lies the next cell. */
-struct lookup_slot {
-    uint32_t last; /* float32 only: of wider keys, lookup.before knows */
-    int32_t cell;
-};
+/* The most cells of a map: its words must have places. */
+#define LOOKUP_MOST_CELLS (1 << 19)
+
+/*
+ * Offsets of float32 in a cell that a word gives directly have at most this many bits, so that
+ * many of them and of their squares can be summed in one word each (struct slim_cell). Few elements
+ * lie in wider cells, which are searched for.
+ */
+#define LOOKUP_SLIM_BITS 15
+
+/* Entries behind the cells, for a search of two steps to look at. */
+#define LOOKUP_BEYOND 4
 
 struct lookup {
     enum element_type type;
     int64_t num_cells;
     int top_shift;
-    uint64_t *before;         /* [num_cells + 1]: the key before cell i, modulo 2^64 */
-    struct lookup_node *node; /* the top nodes, then others */
-    struct lookup_slot *slot;
-    int64_t num_nodes, num_slots;
+    uint64_t *before; /* [num_cells + LOOKUP_BEYOND]: the key before cell i, modulo 2^64; behind the
+                         last cell, the last key, which is before no key */
+    uint32_t *word;   /* [num_words]: one for each value of the top bits, then the tables */
+    int64_t num_words;
 };
 
 /* Local. Makes *lookup serve the map, at little cost if it already does. Starts zeroed. */
@@ -43,31 +57,20 @@ QO_MUST_USE enum status lookup_set(struct lookup *lookup, const struct cell_map 
 /* Local. Frees; a zeroed or cleared lookup may be cleared again. */
 void lookup_clear(struct lookup *lookup);
 
-/* Pure. The cell of a key whose slot names a node. */
-int64_t lookup_descend(const struct lookup *lookup, int32_t slot, uint64_t key);
+/* Pure. The cell of a key below a word of any kind. */
+int64_t lookup_descend(const struct lookup *lookup, uint32_t word, uint64_t key);
 
-/* Pure. Where in lookup.slot the slot of a key under its top node is. */
-static inline int64_t lookup_slot_of(const struct lookup *lookup, uint64_t key)
+/* Pure. What a word of CELLS or a TABLE says of a key: its cell, or the place of its next word. */
+static inline int64_t lookup_place(uint32_t word, uint64_t key)
 {
-    const struct lookup_node *node = &lookup->node[key >> lookup->top_shift];
-    return node->bias + (int64_t)(key >> node->shift);
+    return (int64_t)(((word >> 6) + (uint32_t)(key >> (word & 63))) & LOOKUP_PLACES);
 }
 
-/* Pure. The cell of a key from its slot: together with the above what cell_map_find gives. */
-static inline int64_t lookup_cell_f32(const struct lookup *lookup, int64_t slot, uint32_t key)
+/* Pure. The cell of a key: what cell_map_find gives. */
+static inline int64_t lookup_find(const struct lookup *lookup, uint64_t key)
 {
-    const struct lookup_slot *s = &lookup->slot[slot];
-    if (__builtin_expect(s->cell < 0, 0))
-        return lookup_descend(lookup, s->cell, key);
-    return s->cell + (key > s->last);
-}
-
-static inline int64_t lookup_cell_f64(const struct lookup *lookup, int64_t slot, uint64_t key)
-{
-    int32_t cell = lookup->slot[slot].cell;
-    if (__builtin_expect(cell < 0, 0))
-        return lookup_descend(lookup, cell, key);
-    return cell + (key > lookup->before[cell + 1]);
+    uint32_t word = lookup->word[key >> lookup->top_shift];
+    return word < LOOKUP_SEARCH ? lookup_place(word, key) : lookup_descend(lookup, word, key);
 }
 
 #endif

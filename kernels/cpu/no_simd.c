@@ -14,8 +14,9 @@ static void no_simd_close(struct engine *engine)
     (void)engine;
 }
 
-const struct kernels kernels_avx2 = {"avx2", no_simd_open, no_simd_close, 0, 0, 0, 0, 0};
-const struct kernels kernels_avx512 = {"avx512", no_simd_open, no_simd_close, 0, 0, 0, 0, 0};
+const struct kernels kernels_avx2 = {.name = "avx2", .open = no_simd_open, .close = no_simd_close};
+const struct kernels kernels_avx512 = {
+    .name = "avx512", .open = no_simd_open, .close = no_simd_close};
 
 bool backends_have_avx2(void)
 {

@@ -23,6 +23,7 @@ const struct kernels kernels_portable = {
     .measure = cpu_measure,
     .assign = cpu_assign,
     .encode = cpu_encode,
+    .score = cpu_score,
     .collect = cpu_collect,
     .decode = cpu_decode,
 };

@@ -44,4 +44,23 @@ CPU_INLINE struct scalar scalar_at(const struct sorter *sorter, enum element_typ
     }
 }
 
+/* n rounded up to whole groups: what is computed where the last group is padded. */
+CPU_INLINE int64_t scalar_round_up(int64_t n)
+{
+    return (n + CPU_GROUP - 1) / CPU_GROUP * CPU_GROUP;
+}
+
+/*
+ * What stands in for the slots of elements begin to end - 1 where there are none: the codes
+ * themselves, and 0 for what is missing of the last group.
+ */
+CPU_INLINE void scalar_slots(const struct sorter *sorter, enum element_type type, const void *x,
+                             int64_t begin, int64_t end, uint16_t *slot)
+{
+    int64_t n = end - begin;
+    memset(slot, 0, (size_t)scalar_round_up(n) * sizeof *slot);
+    for (int64_t i = 0; i < n; i++)
+        slot[i] = (uint16_t)scalar_at(sorter, type, x, begin + i).code;
+}
+
 #endif

@@ -60,6 +60,7 @@ const struct kernels kernels_avx2 = {
     .measure = cpu_measure,
     .assign = cpu_assign,
     .encode = cpu_encode,
+    .score = cpu_score,
     .collect = cpu_collect,
     .decode = cpu_decode,
 };
@@ -71,6 +72,7 @@ const struct kernels kernels_avx512 = {
     .measure = cpu_measure,
     .assign = cpu_assign,
     .encode = cpu_encode,
+    .score = cpu_score,
     .collect = cpu_collect,
     .decode = cpu_decode,
 };

@@ -94,7 +94,10 @@ enum option_need {
     NEED_NOTHING,
     NEED_UNIFORM,     /* the approach uniform */
     NEED_FREE_LEVELS, /* an approach whose levels are looked for */
-    NEED_EASYQUANT,   /* the approach easyquant */
+    NEED_LLOYD,       /* such an approach, and the solver lloyd */
+    NEED_SEARCH,      /* an approach whose levels depend on the data */
+    NEED_WHOLE,       /* levels found on all elements */
+    NEED_EASYQUANT,   /* an approach with outliers */
     NEED_CHANCE,      /* something drawn: the vector, or a start */
     NEED_FILE,        /* an INPUT */
     NEED_OVERFLOW,    /* a vector that may hold NaN or infinities */

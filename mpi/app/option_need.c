@@ -14,6 +14,12 @@ static bool has_free_levels(const struct options *options)
     return options->approach[APPROACH_NON_UNIFORM] || options->approach[APPROACH_EASYQUANT];
 }
 
+/* Lloyd steps are taken for --solver lloyd alone. */
+static bool has_lloyd(const struct options *options)
+{
+    return has_free_levels(options) && strcmp(options->solver, "lloyd") == 0;
+}
+
 static bool has_uniform(const struct options *options)
 {
     return options->approach[APPROACH_UNIFORM];
@@ -21,7 +27,21 @@ static bool has_uniform(const struct options *options)
 
 static bool has_easyquant(const struct options *options)
 {
-    return options->approach[APPROACH_EASYQUANT];
+    return options->approach[APPROACH_EASYQUANT] || options->approach[APPROACH_EASYQUANT_UNIFORM];
+}
+
+/* All but a grid over a range that is given, or that two elements set. */
+static bool has_search(const struct options *options)
+{
+    bool best_range = options->has_range && options->range == RANGE_OPTIMAL;
+    return has_free_levels(options) || has_easyquant(options) ||
+           (has_uniform(options) && best_range);
+}
+
+/* A sample cannot certify anything of the whole. */
+static bool has_whole(const struct options *options)
+{
+    return options->sample_size == 0;
 }
 
 /* The vector small is a list of ten numbers: of the built-in ones only large is drawn. */
@@ -34,7 +54,7 @@ static bool is_drawn(const struct options *options)
 static bool has_chance(const struct options *options)
 {
     bool random_start = options->init == INIT_RANDOM || options->init == INIT_KMEANS_PP;
-    return is_drawn(options) || (random_start && has_free_levels(options));
+    return is_drawn(options) || (random_start && has_lloyd(options));
 }
 
 static bool has_file(const struct options *options)
@@ -61,9 +81,12 @@ static const struct {
 } needs[OPTION_NUM_NEEDS] = {
     [NEED_UNIFORM] = {has_uniform, "without the approach uniform"},
     [NEED_FREE_LEVELS] = {has_free_levels, "without the approach non-uniform or easyquant"},
-    [NEED_EASYQUANT] = {has_easyquant, "without the approach easyquant"},
-    [NEED_CHANCE] = {has_chance, "without a drawn vector (--generate, --vector_size large) or free "
-                                 "levels from a random --init"},
+    [NEED_LLOYD] = {has_lloyd, "without --solver lloyd for the approach non-uniform or easyquant"},
+    [NEED_SEARCH] = {has_search, "on a uniform grid whose range is known"},
+    [NEED_WHOLE] = {has_whole, "with --sample_size: a sample certifies nothing"},
+    [NEED_EASYQUANT] = {has_easyquant, "without the approach easyquant or easyquant-uniform"},
+    [NEED_CHANCE] = {has_chance, "without a drawn vector (--generate, --vector_size large) or "
+                                 "--solver lloyd from a random --init"},
     [NEED_FILE] = {has_file, "without an INPUT"},
     [NEED_OVERFLOW] = {may_overflow, "on built-in vectors, which are finite"},
     [NEED_PROGRESS] = {may_show_progress, "with --restore or --quiet"},

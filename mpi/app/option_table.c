@@ -19,6 +19,9 @@
 /* Lloyd steps; the history of each is kept, in 24 bytes, so that it takes 24 MB at most. */
 #define MAX_ITERATIONS 1e6
 
+/* Elements of a sample: what fits the int of a count. */
+#define MAX_SAMPLE 1e9
+
 /* Where a value lands, and where is noted that it was given. */
 #define FIELD(member)                                                                              \
     .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
@@ -44,22 +47,17 @@ static const struct option_word kinds[] = {{.text = "normal"},
 static const struct option_word fill_values[] = {{.text = "keep"}, {.text = "use"}, {.text = NULL}};
 static const struct option_word nonfinite[] = {{.text = "error"}, {.text = "keep"}, {.text = NULL}};
 static const struct option_word approaches[] = {
-    {.text = "uniform"},
-    {.text = "non-uniform"},
-    {.text = "easyquant"},
-    {.text = "all"},
-    {.text = "easyquant-uniform", .instead = "easyquant, uniform or non-uniform"},
-    {.text = NULL}};
+    {.text = "uniform"},           {.text = "non-uniform"}, {.text = "easyquant"},
+    {.text = "easyquant-uniform"}, {.text = "all"},         {.text = NULL}};
 static const struct option_word ranges[] = {
-    {.text = "minmax"}, {.text = "optimal", .instead = "minmax or LO:HI"}, {.text = NULL}};
+    {.text = "minmax"}, {.text = "optimal"}, {.text = NULL}};
 static const struct option_word solvers[] = {
-    {.text = "lloyd"}, {.text = "optimal", .instead = "lloyd"}, {.text = NULL}};
-static const struct option_word inits[] = {{.text = "optimal", .instead = "quantile"},
+    {.text = "optimal"}, {.text = "lloyd"}, {.text = NULL}};
+static const struct option_word inits[] = {{.text = "optimal"},
                                            {.text = "quantile"},
                                            {.text = "kmeans++"},
                                            {.text = "random"},
                                            {.text = NULL}};
-static const struct option_word sample_sizes[] = {{.text = "0"}, {.text = NULL}};
 static const struct option_word devices[] = {
     {.text = "auto"},
     {.text = "cpu"},
@@ -184,7 +182,8 @@ static const struct option table[OPTION_NUM] = {
          .run_only = true,
          .help = "uniform: equally spaced levels over --range. non-uniform: free levels of "
                  "least squared error. easyquant: elements beyond --threshold are kept "
-                 "exactly, free levels for the rest."},
+                 "exactly, free levels for the rest. easyquant-uniform: the same outliers, and for "
+                 "the rest whole multiples of one scale."},
     [OPTION_NUM_BITS] =
         {.name = "num_bits",
          .group = GROUP_QUANTIZER,
@@ -207,8 +206,8 @@ static const struct option table[OPTION_NUM] = {
          .lo = 0,
          .need = NEED_EASYQUANT,
          .run_only = true,
-         .help = "easyquant: outliers are beyond T standard deviations from the mean; at "
-                 "least 0."},
+         .help = "easyquant and easyquant-uniform: outliers are beyond T standard deviations "
+                 "from the mean; at least 0."},
     [OPTION_RANGE] =
         {.name = "range",
          .group = GROUP_QUANTIZER,
@@ -220,23 +219,25 @@ static const struct option table[OPTION_NUM] = {
          .run_only = true,
          .need = NEED_UNIFORM,
          .default_note = "-4:4 for built-in vectors, else minmax",
-         .help = "uniform: the first and the last level, given or the extremes of the vector."},
+         .help = "uniform: the first and the last level, given, the extremes of the vector, or "
+                 "those of least squared error."},
     [OPTION_SOLVER] = {.name = "solver",
                        .group = GROUP_QUANTIZER,
                        .type = TYPE_WORD,
                        FIELD(solver),
-                       .fallback = "lloyd",
+                       .fallback = "optimal",
                        .words = solvers,
                        .need = NEED_FREE_LEVELS,
                        .run_only = true,
-                       .help = "How free levels are found."},
+                       .help = "How free levels are found: optimal, the best there are, from the "
+                               "exact histogram of one walk; or lloyd, a walk a step."},
     [OPTION_INIT] = {.name = "init",
                      .group = GROUP_QUANTIZER,
                      .type = TYPE_CHOICE,
                      FIELD(init),
-                     .fallback = "quantile",
+                     .fallback = "optimal",
                      .words = inits,
-                     .need = NEED_FREE_LEVELS,
+                     .need = NEED_LLOYD,
                      .run_only = true,
                      .help = "The start of Lloyd steps."},
     [OPTION_MAX_ITERATIONS] = {.name = "max_iterations",
@@ -247,7 +248,7 @@ static const struct option table[OPTION_NUM] = {
                                .fallback = "100",
                                .lo = 0,
                                .hi = MAX_ITERATIONS,
-                               .need = NEED_FREE_LEVELS,
+                               .need = NEED_LLOYD,
                                .run_only = true,
                                .help = "Lloyd steps at most; 0 to 1000000."},
     [OPTION_TOLERANCE] =
@@ -258,28 +259,35 @@ static const struct option table[OPTION_NUM] = {
          .metavar = "E",
          .fallback = "1e-07", /* as it is echoed */
          .lo = 0,
-         .need = NEED_FREE_LEVELS,
+         .need = NEED_LLOYD,
          .run_only = true,
          .help = "Lloyd steps end when no level moves by more than E times the spread of the "
                  "levels and the squared error falls by no more than E of itself; at least 0."},
-    /* Here and below, `instead` marks names of later builds. They are refused, for a script that
-     * gives them must not run as if they had been obeyed. */
     [OPTION_GAP] = {.name = "gap",
                     .group = GROUP_QUANTIZER,
+                    .type = TYPE_REAL,
+                    FIELD(gap),
                     .metavar = "G",
+                    .fallback = "0.001",
+                    .lo = 0,
+                    .need = NEED_WHOLE,
                     .run_only = true,
-                    .instead = "--tolerance and --max_iterations",
-                    .help = "Walk again while the certified gap is above this."},
+                    .help = "Walk again, over finer cells around the cuts, while the certified "
+                            "distance from the optimum is above G; at least 0."},
     [OPTION_SAMPLE_SIZE] = {.name = "sample_size",
                             .group = GROUP_QUANTIZER,
-                            .type = TYPE_WORD,
+                            .type = TYPE_COUNT,
+                            FIELD(sample_size),
                             .metavar = "N",
                             .fallback = "0",
-                            .words = sample_sizes,
-                            .instead = "0, all elements",
+                            .lo = 0,
+                            .hi = MAX_SAMPLE,
+                            .need = NEED_SEARCH,
                             .run_only = true,
-                            .default_note = "0, all; others are not in this build",
-                            .help = "Find the levels on N elements."},
+                            .help = "Find the levels on N elements spread over the vector; 0: on "
+                                    "all. Errors are of all elements either way."},
+    /* Here and below, `instead` marks names of later builds. They are refused, for a script that
+     * gives them must not run as if they had been obeyed. */
     [OPTION_DEVICE] = {.name = "device",
                        .group = GROUP_MACHINE,
                        .type = TYPE_CHOICE,
@@ -334,8 +342,11 @@ static const struct option table[OPTION_NUM] = {
     [OPTION_SELFTEST] = {.name = "selftest",
                          .group = GROUP_MACHINE,
                          .type = TYPE_FLAG,
-                         .instead = "scripts/test.sh",
-                         .help = "The literature's quantizers on these ranks."},
+                         FIELD(selftest),
+                         .words = truths,
+                         .line_only = true,
+                         .help = "Hold the quantizers of drawn vectors against the literature's "
+                                 "figures, on these ranks, and stop; writes no files."},
     [OPTION_SAVE_DIR] =
         {.name = "save_dir",
          .group = GROUP_OUTPUT,

@@ -349,12 +349,16 @@ static enum status check_rivals(const struct reading *reading)
 static enum status check_action(const struct reading *reading)
 {
     bool restore = reading->options->action == ACTION_RESTORE;
+    bool selftest = reading->options->action == ACTION_SELFTEST;
     for (int id = 0; id < OPTION_NUM; id++) {
         struct option_place place = place_of(reading, (enum option_id)id);
         if (!reading->given[id])
             continue;
         if (restore && place.option->run_only)
             return option_refuse(&place, NULL, "means nothing to --restore; leave one of them out");
+        if (selftest && (place.option->run_only || id == OPTION_RESTORE || id == OPTION_OUTPUT))
+            return option_refuse(&place, NULL,
+                                 "means nothing to --selftest; leave one of them out");
         if (!restore && place.option->restore_only)
             return option_refuse(&place, NULL,
                                  "means nothing without --restore; give --restore FILE");
@@ -437,7 +441,9 @@ enum status options_read(struct options *options, int argc, char **argv)
     QO_TRY(scan_line(&reading, argc, argv));
     QO_TRY(apply_file(&reading));
     QO_TRY(apply_line(&reading));
-    options->action = options->restore ? ACTION_RESTORE : ACTION_RUN;
+    options->action = options->selftest  ? ACTION_SELFTEST
+                      : options->restore ? ACTION_RESTORE
+                                         : ACTION_RUN;
     QO_TRY(check_rivals(&reading));
     QO_TRY(check_action(&reading));
     QO_TRY(check_shape(&reading));

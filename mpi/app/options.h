@@ -11,13 +11,19 @@
 #include "status.h"
 
 /* Approaches of this build, in the order of reports. */
-enum approach { APPROACH_UNIFORM, APPROACH_NON_UNIFORM, APPROACH_EASYQUANT, NUM_APPROACHES };
+enum approach {
+    APPROACH_UNIFORM,
+    APPROACH_NON_UNIFORM,
+    APPROACH_EASYQUANT,
+    APPROACH_EASYQUANT_UNIFORM,
+    NUM_APPROACHES
+};
 
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
 
 enum device_choice { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 
-enum action { ACTION_RUN, ACTION_RESTORE, ACTION_HELP, ACTION_VERSION };
+enum action { ACTION_RUN, ACTION_RESTORE, ACTION_SELFTEST, ACTION_HELP, ACTION_VERSION };
 
 /* What the user asked for, complete: every option has its value or its default. */
 struct options {
@@ -43,6 +49,8 @@ struct options {
     enum init init;
     int max_iterations;
     double tolerance;
+    double gap;
+    int sample_size; /* 0: all elements */
     enum device_choice device;
     int threads; /* 0: auto */
     bool keep_nonfinite;
@@ -52,10 +60,10 @@ struct options {
     char *restore, *select, *result; /* or NULL */
     char *config;
     enum when progress;
-    bool verbose, quiet, dry_run;
+    bool verbose, quiet, dry_run, selftest;
 };
 
-/* Pure. "uniform", "non-uniform", "easyquant". */
+/* Pure. "uniform", "non-uniform", "easyquant", "easyquant-uniform". */
 const char *approach_name(enum approach approach);
 
 /*

@@ -62,6 +62,7 @@ static json_t *result_object(struct builder *b, const struct result *r)
     json_t *object = json_object(), *levels = json_array();
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, r->digest);
+    bool sampled = r->sample_size > 0;
     for (int i = 0; i < r->solution.k; i++)
         append(b, levels, number(r->solution.level[i]));
     put(b, object, "approach", json_string(r->approach));
@@ -81,10 +82,12 @@ static json_t *result_object(struct builder *b, const struct result *r)
     put(b, object, "iterations", json_integer(r->solution.iterations));
     put(b, object, "converged", json_boolean(r->solution.converged));
     put(b, object, "optimality_gap", number(r->optimality_gap));
+    put(b, object, "sample_size", json_integer(r->sample_size));
+    put(b, object, "sample_excess", sampled ? number(r->sample_excess) : json_null());
     put(b, object, "history", history(b, &r->solution));
     put(b, object, "solve_seconds", number(r->solve_seconds));
     put(b, object, "encode_seconds", number(r->encode_seconds));
-    put(b, object, "digest", json_string(digest));
+    put(b, object, "digest", r->has_codes ? json_string(digest) : json_null());
     return object;
 }
 

@@ -17,13 +17,23 @@ static void format_db(const struct result *result, char text[16])
         snprintf(text, 16, "%s", result->max_abs_error == 0 ? "exact" : "-");
 }
 
+/* The certified distance from the optimum; "-" where there is no certificate. */
+static void format_gap(const struct result *result, char text[16])
+{
+    if (isnan(result->optimality_gap))
+        snprintf(text, 16, "-");
+    else
+        snprintf(text, 16, "%.2g", result->optimality_gap);
+}
+
 static void print_result(const char *name, int width, const struct result *result)
 {
-    char db[16];
+    char db[16], gap[16];
     format_db(result, db);
-    printf("%-*s  %-11s %4d  %13.7e %13.7e %8s %13.7e %11lld %9.4f %9.4f\n", width, name,
+    format_gap(result, gap);
+    printf("%-*s  %-17s %4d  %13.7e %13.7e %8s %13.7e %8s %11lld %9.4f %9.4f\n", width, name,
            result->approach, result->num_bits, result->l2_norm, result->rmse, db,
-           result->max_abs_error, (long long)result->outlier_count, result->bits_per_value,
+           result->max_abs_error, gap, (long long)result->outlier_count, result->bits_per_value,
            result->solve_seconds + result->encode_seconds);
 }
 
@@ -34,8 +44,9 @@ void report_results(const struct report *report)
         int length = (int)strlen(report->vectors[i].info->name);
         width = length > width ? length : width;
     }
-    printf("%-*s  %-11s %4s  %13s %13s %8s %13s %11s %9s %9s\n", width, "vector", "approach",
-           "bits", "l2_norm", "rmse", "sqnr_db", "max_error", "outliers", "bits/val", "seconds");
+    printf("%-*s  %-17s %4s  %13s %13s %8s %13s %8s %11s %9s %9s\n", width, "vector", "approach",
+           "bits", "l2_norm", "rmse", "sqnr_db", "max_error", "gap", "outliers", "bits/val",
+           "seconds");
     for (int i = 0; i < report->num_vectors; i++) {
         const struct report_vector *vector = &report->vectors[i];
         for (int r = 0; r < vector->num_results; r++)

@@ -20,7 +20,8 @@ static const char *heading(const char *approach)
 {
     return strcmp(approach, "uniform") == 0       ? "Uniform"
            : strcmp(approach, "non-uniform") == 0 ? "Non-Uniform"
-                                                  : "Easyquant";
+           : strcmp(approach, "easyquant") == 0   ? "Easyquant"
+                                                  : "Easyquant-Uniform";
 }
 
 /* One block: the results of a vector at one bit width. */

@@ -95,9 +95,9 @@ done:
     return comm_agree(report->comm, status);
 }
 
-/* Collective. The backend for this rank; --device auto takes the CPU in a build without CUDA. */
-static enum status open_engine(const struct options *options, const struct comm *comm,
-                               struct engine *engine)
+/* --device auto takes the CPU in a build without CUDA. */
+enum status run_open_engine(const struct options *options, const struct comm *comm,
+                            struct engine *engine)
 {
     enum backend backend = options->device == DEVICE_CUDA ? BACKEND_CUDA : BACKEND_CPU;
     int threads = options->threads > 0 ? options->threads : threads_auto(comm);
@@ -160,7 +160,7 @@ enum status run_quantize(const struct options *options, const struct comm *comm,
     struct report report = {0};
     struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &engine};
     struct source_request request = request_of(options);
-    QO_TRY(open_engine(options, comm, &engine));
+    QO_TRY(run_open_engine(options, comm, &engine));
     QO_TRY(source_open(comm, &request, &source));
     job.source = source;
     QO_TRY(report_init(&report, options, comm, &engine, source, argc, argv));

@@ -3,6 +3,7 @@
 #define QO_APP_RUN_H
 
 #include "comm.h"
+#include "kernels.h"
 #include "options.h"
 #include "timer.h"
 
@@ -18,6 +19,18 @@ QO_MUST_USE enum status run_check_options(const struct options *options, const s
  */
 QO_MUST_USE enum status run_quantize(const struct options *options, const struct comm *comm,
                                      struct timer *timer, int argc, char **argv);
+
+/*
+ * Collective. --selftest: quantizers of drawn vectors are held against the literature's figures, in
+ * a table on stdout. QO_INTERNAL if one is off. The same status on every rank.
+ */
+QO_MUST_USE enum status run_selftest(const struct options *options, const struct comm *comm,
+                                     struct timer *timer);
+
+/* Collective. The backend that the options name, on this rank's threads. The same status on every
+ * rank. */
+QO_MUST_USE enum status run_open_engine(const struct options *options, const struct comm *comm,
+                                        struct engine *engine);
 
 /* Collective. --restore: a result file back into vectors. The same status on every rank. */
 QO_MUST_USE enum status run_restore(const struct options *options, const struct comm *comm);

@@ -22,7 +22,7 @@ struct vector_stats {
 };
 
 struct result {
-    const char *approach; /* "uniform", "non-uniform", "easyquant" */
+    const char *approach; /* "uniform", "non-uniform", "easyquant", "easyquant-uniform" */
     int num_bits;
     const char *solver;
     double threshold; /* of --threshold, whatever the approach */
@@ -30,8 +30,12 @@ struct result {
     double mse, rmse, l2_norm, relative_error, sqnr_db, max_abs_error;
     int64_t outlier_count;
     double bits_per_value, compression_ratio;
-    double optimality_gap;
+    double optimality_gap; /* NaN where nothing is certified */
+    int64_t sample_size;   /* elements on which the levels were found; 0: all */
+    double sample_excess;  /* by how much of itself the rmse is above that of the sample; at least 0;
+                            * NaN where all elements were used */
     double solve_seconds, encode_seconds;
+    bool has_codes;  /* false with --output none: then there is no digest either */
     uint64_t digest; /* of codes, levels and outliers: the same for any number of ranks */
 };
 

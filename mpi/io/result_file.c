@@ -293,6 +293,7 @@ static enum status write_figures(struct result_file *file, const struct result *
         {"bits_per_value", result->bits_per_value},
         {"compression_ratio", result->compression_ratio},
         {"optimality_gap", result->optimality_gap},
+        {"sample_excess", result->sample_excess},
         {"solve_seconds", result->solve_seconds},
         {"encode_seconds", result->encode_seconds},
         {"threshold", result->threshold},
@@ -315,6 +316,7 @@ static enum status write_attributes(struct result_file *file, const struct resul
     QO_TRY(h5_output_text(output, group, "solver", result->solver));
     QO_TRY(write_figures(file, result));
     QO_TRY(h5_output_integer(output, group, "outlier_count", result->outlier_count));
+    QO_TRY(h5_output_integer(output, group, "sample_size", result->sample_size));
     QO_TRY(h5_output_integer(output, group, "iterations", result->solution.iterations));
     QO_TRY(h5_output_byte(output, group, "converged", result->solution.converged));
     QO_TRY(h5_output_text(output, group, "digest", digest));

@@ -6,30 +6,11 @@
 #include "memory.h"
 #include "pack.h"
 #include "reduce.h"
+#include "sample.h"
 
 /* A cell of 52 bits is parted into 2^12 at a time at best, 2^8 where many need it: 7 walks at most.
  */
 #define MAX_SPLITS 8
-
-/* A well-mixed 64-bit number for each i (the finaliser of splitmix64): which element of a stratum
- * is looked at must not follow any pattern of the data. */
-static uint64_t mix(uint64_t i)
-{
-    uint64_t z = (i + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
-/* The global index of sample j: one element of each of HISTOGRAM_SAMPLE equal strata. */
-static int64_t sample_index(int64_t n, int64_t j)
-{
-    if (n <= HISTOGRAM_SAMPLE)
-        return j;
-    int64_t begin = (int64_t)((__int128)n * j / HISTOGRAM_SAMPLE);
-    int64_t end = (int64_t)((__int128)n * (j + 1) / HISTOGRAM_SAMPLE);
-    return begin + (int64_t)(mix((uint64_t)j) % (uint64_t)(end - begin));
-}
 
 /* The key of an element that counts in the histogram, else 0, which is the key of a NaN. */
 static uint64_t countable_key(const struct walk *walk, int64_t i)
@@ -48,7 +29,7 @@ static uint64_t countable_key(const struct walk *walk, int64_t i)
 static void fill_slots(const struct walk *walk, uint64_t *key, int64_t slots)
 {
     for (int64_t j = 0; j < slots; j++) {
-        int64_t i = sample_index(walk->info->n, j);
+        int64_t i = sample_index(walk->info->n, slots, j);
         if (walk->shard.begin <= i && i < walk->shard.end)
             key[j] = countable_key(walk, i - walk->shard.begin);
     }
@@ -136,6 +117,24 @@ done:
     m->first_nonfinite = totals.first_nonfinite;
     m->num_fill = totals.num_fill;
     return comm_agree(walk->comm, histogram_moments(histogram, &m->moments));
+}
+
+enum status measure_again(const struct walk *walk, struct cell_map *finer,
+                          struct measurement *measurement)
+{
+    return fill_cells(walk, finer, measurement);
+}
+
+enum status measure_moments(const struct walk *walk, struct measurement *measurement)
+{
+    enum status status;
+    struct cell_map map = {0};
+    *measurement = (struct measurement){0};
+    status = histogram_plan(&map, walk->info->type, NULL, 0, false);
+    if ((status = comm_agree(walk->comm, status)) == QO_OK)
+        status = fill_cells(walk, &map, measurement);
+    cell_map_clear(&map);
+    return status;
 }
 
 /* Whether the distinct values, of all elements or of those within the bounds, may be few enough to

@@ -22,6 +22,19 @@ struct measurement {
 QO_MUST_USE enum status measure_vector(const struct walk *walk, double threshold,
                                        struct measurement *measurement);
 
+/*
+ * Collective. Measures again, over finer cells (histogram_refine), which it takes over. The same
+ * status on every rank.
+ */
+QO_MUST_USE enum status measure_again(const struct walk *walk, struct cell_map *finer,
+                                      struct measurement *measurement);
+
+/*
+ * Collective. Measures with a few cells a binade: enough for moments, extremes and counts, and
+ * faster, but not for finding levels. Else as measure_vector.
+ */
+QO_MUST_USE enum status measure_moments(const struct walk *walk, struct measurement *measurement);
+
 /* Local. Frees; a zeroed or cleared measurement may be cleared again. */
 void measurement_clear(struct measurement *measurement);
 

@@ -73,6 +73,27 @@ void histogram_distinct(const struct histogram *histogram, double lo, double hi,
  */
 QO_MUST_USE enum status histogram_split(const struct histogram *histogram, struct cell_map *finer);
 
+/* Where a finer map is wanted: around the cuts of these levels, and at the bounds lo and hi, beyond
+ * which elements get no level. */
+struct refinement {
+    double lo, hi;
+    const double *level; /* [k], ascending */
+    int k;
+    double gap;        /* what was certified */
+    double gap_wanted; /* less than gap */
+};
+
+/*
+ * Local. A finer map for another walk: cells of several values near the cuts of each refinement are
+ * cut as finely as its gaps ask, and at its bounds; all others stay. At most HISTOGRAM_MOST_CELLS
+ * cells: where that is too few, all parts are coarser. Returns QO_OK with *finer cleared (no cells)
+ * if nothing can be cut further.
+ */
+#define HISTOGRAM_MOST_CELLS 262144
+QO_MUST_USE enum status histogram_refine(const struct histogram *histogram,
+                                         const struct refinement *refinement, int count,
+                                         struct cell_map *finer);
+
 /* Bins of the histogram for plots; at most this many. */
 #define HISTOGRAM_PLOT_BINS 512
 

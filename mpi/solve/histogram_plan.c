@@ -4,7 +4,7 @@
  * certificate loses; that loss is least if cells, like levels, follow density^(1/3) (Panter and
  * Dite 1951). The density is estimated from a sorted sample: a group of consecutive samples spans a
  * width, and gets cells in proportion to count^(1/3) * width^(2/3), the integral of density^(1/3)
- * over it.
+ * over it. These are wishes, which histogram_deal.c fulfils by cells that are found fast.
  *
  * Three things a density cannot tell are treated first. Repeated values (fills, integers, zeros)
  * get cells of their own. A spacing far wider than those around it is a gap between peaks: it would
@@ -17,6 +17,7 @@
 
 #include "histogram.h"
 #include "histogram_cell.h"
+#include "histogram_deal.h"
 #include "memory.h"
 #include "root.h"
 
@@ -28,8 +29,9 @@
 #define MAX_DISCRETE 16384
 
 /* Occurrences of a value in a sample by which it stands out: among 65,536 draws from the 2^23
- * numbers of a float32 binade some 250 pairs are chance, and less than one triple. */
-#define MIN_REPEATS 3
+ * numbers of a float32 binade some 250 pairs are chance, and now and then a triple, but hardly ever
+ * four. A cell of its own in the midst of others would make all around it slower to find. */
+#define MIN_REPEATS 4
 
 /* Samples in a group. With 32 its width is right to 1 / sqrt(32) = 18 %, which costs less than 1 %
  * of the error; more would blur the density. Small samples have smaller groups. */
@@ -38,10 +40,11 @@
 #define MAX_GROUPS (HISTOGRAM_SAMPLE / MAX_GROUP)
 
 /* A gap is a spacing wider than so many times each of the next few on both sides. In a smooth
- * density, where spacings are exponential, the chance of one is 4! 16! / 20! = 1 / 4,845, and does
- * no harm; in a heavy tail, where they grow outwards, the neighbour is nearly as wide. */
-#define GAP_RATIO 16
-#define GAP_REACH 2
+ * density, where spacings are exponential, the chance of one is 8! 32! / 40! = 1 / 76,904,685;
+ * cells beside it would be slow to find. In a heavy tail, where they grow outwards, the neighbour
+ * is nearly as wide. */
+#define GAP_RATIO 32
+#define GAP_REACH 4
 
 /* The most cells for one spacing by density: a gap that is not seen as one, between clusters of
  * which the sample shows two or three elements, would else take nearly all. */
@@ -86,6 +89,9 @@ struct plan {
     struct span *span; /* [num_spans], at most one a sample and one a spacing */
     int64_t num_spans;
     int64_t num_gaps;
+    struct wish *wish; /* [num_wishes], at most one a span */
+    int64_t num_wishes;
+    int64_t num_wanted; /* cells for all wishes */
 };
 
 /* Sorts key[n] by bytes, the least first; bytes in which all keys agree are skipped. */
@@ -291,17 +297,6 @@ static void plan_tails(struct plan *plan, int64_t group)
     plan_skirt(plan, last[0], fine, DBL_MAX, 1, TAIL_CELLS);
 }
 
-/* m cells of equal width in value, and an end behind the last sample. */
-static void plan_fill(struct plan *plan, const struct span *span, int64_t m)
-{
-    double a = plan->value[span->first], w = width(a, plan->value[span->last]);
-    plan_cut(plan, plan->rest[span->first]);
-    for (int64_t j = 1; j < m; j++)
-        plan_cut_value(plan, a + w * ((double)j / (double)m));
-    plan_cut(plan, plan->rest[span->last]);
-    plan_cut(plan, plan->rest[span->last] + 1);
-}
-
 /* Cells of a dense span if cells are `rate` per weight. */
 static double span_cells(const struct span *span, double rate)
 {
@@ -331,8 +326,8 @@ static double density_rate(const struct plan *plan, double cells)
     return rate;
 }
 
-/* Deals out the cells that are left: some evenly by count, the others by density^(1/3). */
-static void plan_density(struct plan *plan)
+/* Wishes for the cells that are left: some evenly by count, the others by density^(1/3). */
+static void plan_wishes(struct plan *plan)
 {
     int64_t left = HISTOGRAM_CELLS - plan->num_lows, even = EVEN_CELLS;
     if (left < 2 * even) /* mostly isolated values: the rest of the cells is small change */
@@ -340,11 +335,17 @@ static void plan_density(struct plan *plan)
     double rate = density_rate(plan, (double)(left - even));
     for (int64_t i = 0; i < plan->num_spans; i++) {
         const struct span *span = &plan->span[i];
+        uint64_t first = plan->rest[span->first], last = plan->rest[span->last];
         if (span->fine > 0)
             continue;
         double share = (double)(span->last - span->first) / (double)plan->num_rest;
-        plan_fill(plan, span, (int64_t)((double)even * share + span_cells(span, rate)));
+        if (first < last)
+            plan->wish[plan->num_wishes++] =
+                (struct wish){first, last, (double)even * share + span_cells(span, rate)};
+        else
+            plan_isolate(plan, first);
     }
+    plan->num_wanted = left;
 }
 
 /* Groups of the rest, their gaps, the tails on both sides, and then the density. */
@@ -361,7 +362,32 @@ static void plan_rest(struct plan *plan)
             plan_gap(plan, &plan->span[i]);
     }
     plan_tails(plan, group);
-    plan_density(plan);
+    plan_wishes(plan);
+}
+
+/* Sorts the lows and drops repeated ones. */
+static void plan_sort(struct plan *plan)
+{
+    sort_keys(plan->low, plan->scratch, plan->num_lows);
+    int64_t n = 1;
+    for (int64_t i = 1; i < plan->num_lows; i++) {
+        if (plan->low[i] != plan->low[n - 1])
+            plan->low[n++] = plan->low[i];
+    }
+    plan->num_lows = n;
+}
+
+/* Adds the cells that the wishes ask for to those that begin at certain keys. */
+static enum status plan_deal(struct plan *plan)
+{
+    int64_t num;
+    plan_sort(plan);
+    int64_t n = plan->num_lows;
+    enum status status = histogram_deal(plan->type, plan->wish, plan->num_wishes, plan->low, n,
+                                        plan->num_wanted, plan->low + n, MAX_LOWS - n, &num);
+    plan->num_lows += num;
+    plan_sort(plan);
+    return status;
 }
 
 /* log2 of the keys in a bucket, as cell_map_init chooses it. */
@@ -453,18 +479,6 @@ done:
     return status;
 }
 
-/* Sorts the lows and drops repeated ones. */
-static void plan_finish(struct plan *plan)
-{
-    sort_keys(plan->low, plan->scratch, plan->num_lows);
-    int64_t n = 1;
-    for (int64_t i = 1; i < plan->num_lows; i++) {
-        if (plan->low[i] != plan->low[n - 1])
-            plan->low[n++] = plan->low[i];
-    }
-    plan->num_lows = n;
-}
-
 enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_t *key, int64_t n,
                            bool whole)
 {
@@ -482,6 +496,7 @@ enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_
     QO_TRY(memory_alloc_large("sample", n, sizeof *plan.rest, &plan.rest));
     QO_TRY(memory_alloc_large("sample values", n, sizeof *plan.value, &plan.value));
     QO_TRY(memory_alloc_large("sample spans", 2 * n + 1, sizeof *plan.span, &plan.span));
+    QO_TRY(memory_alloc_large("wishes", 2 * n + 1, sizeof *plan.wish, &plan.wish));
     sort_keys(key, plan.scratch, n);
     plan_binades(&plan, whole);
     if (whole) {
@@ -491,7 +506,7 @@ enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_
         plan_split_sample(&plan, key, n);
         plan_rest(&plan);
     }
-    plan_finish(&plan);
+    QO_TRY(plan_deal(&plan));
     plan_buckets(&plan, key, n, &first, &last);
     QO_TRY(cell_map_init(map, type, plan.low, plan.num_lows, first, last));
 done:
@@ -500,5 +515,6 @@ done:
     memory_free(plan.rest);
     memory_free(plan.value);
     memory_free(plan.span);
+    memory_free(plan.wish);
     return status;
 }

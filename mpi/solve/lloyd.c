@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "memory.h"
+#include "optimal.h"
 #include "points.h"
 #include "solver_table.h"
 #include "start.h"
@@ -31,19 +32,19 @@ struct lloyd {
     int64_t capacity;         /* of the solution's steps */
 };
 
-/* The optimal start needs the optimal solver. */
+/* The optimal start is the optimum that somebody has found. */
 static bool lloyd_applicable(const struct problem *problem)
 {
-    return problem->kind == LEVELS_FREE && problem->init != INIT_OPTIMAL;
+    return problem->kind == LEVELS_FREE && (problem->init != INIT_OPTIMAL || problem->optimum);
 }
 
-/* Collective. Looks at the data for the state's levels. */
 /* A rank whose memory ran out must not leave the others alone in their next look. */
 static enum status agree(const struct problem *problem, enum status status)
 {
     return problem->look.agree ? problem->look.agree(problem->look.context, status) : status;
 }
 
+/* Collective. Looks at the data for the state's levels. */
 static enum status state_look(struct state *state, const struct problem *problem)
 {
     return problem->look.assign(problem->look.context, state->level, state->k, &state->sums);
@@ -151,6 +152,13 @@ done:
     return status;
 }
 
+/* The steps that follow polish the optimum: they see the data where it saw cells. */
+static void start_at_optimum(const struct problem *problem, struct state *state)
+{
+    state->k = problem->optimum->k;
+    memcpy(state->level, problem->optimum->level, (size_t)state->k * sizeof *state->level);
+}
+
 /* What can fail on one rank alone: states, points and start levels. */
 static enum status lloyd_prepare(struct lloyd *lloyd, struct state **states)
 {
@@ -160,7 +168,10 @@ static enum status lloyd_prepare(struct lloyd *lloyd, struct state **states)
     lloyd->now = &(*states)[0];
     lloyd->next = &(*states)[1];
     QO_TRY(points_init(&lloyd->points, problem));
-    QO_TRY(start_levels(problem, &lloyd->points, lloyd->now->level, &lloyd->now->k));
+    if (problem->init == INIT_OPTIMAL)
+        start_at_optimum(problem, lloyd->now);
+    else
+        QO_TRY(start_levels(problem, &lloyd->points, lloyd->now->level, &lloyd->now->k));
 done:
     return agree(problem, status);
 }

@@ -7,7 +7,8 @@
 #include "solver_table.h"
 
 /* A solver that is not applicable is passed over, so several may serve one name. */
-static const struct solver *const table[] = {&solver_uniform, &solver_lloyd};
+static const struct solver *const table[] = {&solver_uniform, &solver_lloyd, &solver_optimal,
+                                             &solver_grid};
 
 const struct solver *solver_find(const char *name, const struct problem *problem)
 {

@@ -31,7 +31,12 @@ struct look {
     enum status (*agree)(void *context, enum status status);
 };
 
-enum levels_kind { LEVELS_EVEN, LEVELS_FREE };
+/*
+ * EVEN: 2^bits equally spaced levels over a range. FREE: any levels. SCALED: the grid of the
+ * EasyQuant paper (Tang et al. 2024, arXiv 2403.02775), s * i with one scale s > 0 and the integers
+ * i from -2^(bits-1) + 1 to 2^(bits-1).
+ */
+enum levels_kind { LEVELS_EVEN, LEVELS_FREE, LEVELS_SCALED };
 
 enum range_kind { RANGE_GIVEN, RANGE_MINMAX, RANGE_OPTIMAL };
 
@@ -42,8 +47,11 @@ enum init { INIT_OPTIMAL, INIT_QUANTILE, INIT_KMEANS_PP, INIT_RANDOM };
  * A problem: the levels for the elements of a histogram that lie in [lo, hi]. `min` and `max` are
  * the smallest and largest such element; min > max where there is none.
  */
+struct optimum;
+
 struct problem {
     const struct histogram *histogram;
+    const struct optimum *optimum; /* of these elements for 2^bits levels (optimal.h); NULL: not known */
     double lo, hi;
     double min, max;
     int64_t num_elements; /* of the whole vector: history's mse is per element, outliers too */
@@ -89,8 +97,11 @@ struct solver {
     enum status (*solve)(const struct problem *problem, struct solution *solution);
 };
 
-/* Pure. The first solver of that name that fits the problem; NULL if there is none ("uniform"
- * serves LEVELS_EVEN, "lloyd" LEVELS_FREE). */
+/*
+ * Pure. The first solver of that name that fits the problem; NULL if there is none. "uniform"
+ * serves LEVELS_EVEN with a range that is known, "lloyd" LEVELS_FREE; "optimal" serves LEVELS_FREE
+ * where the optimum is known, LEVELS_EVEN with RANGE_OPTIMAL, and LEVELS_SCALED.
+ */
 const struct solver *solver_find(const char *name, const struct problem *problem);
 
 #endif

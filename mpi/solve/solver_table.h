@@ -7,5 +7,7 @@
 /* Every solver, each from the file of its name; solver.c lists them in order of preference. */
 extern const struct solver solver_uniform;
 extern const struct solver solver_lloyd;
+extern const struct solver solver_optimal;
+extern const struct solver solver_grid;
 
 #endif

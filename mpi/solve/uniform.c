@@ -6,26 +6,12 @@
  */
 #include <math.h>
 
+#include "grid_level.h"
 #include "solver_table.h"
 
 static bool uniform_applicable(const struct problem *problem)
 {
     return problem->kind == LEVELS_EVEN && problem->range != RANGE_OPTIMAL;
-}
-
-/* Level i of k. A range longer than the largest number is walked at half its length. */
-static double grid_level(double lo, double hi, int i, int k)
-{
-    if (i == k - 1)
-        return hi;
-    double length = hi - lo;
-    if (isfinite(length)) {
-        double step = length / (k - 1);
-        /* A step that underflows would put all levels on lo: divide last. */
-        return step != 0 ? i * step + lo : (double)i / (k - 1) * length + lo;
-    }
-    double half_step = (0.5 * hi - 0.5 * lo) / (k - 1);
-    return 2 * (i * half_step + 0.5 * lo);
 }
 
 /* Local. The range of no elements is the single level 0. */
@@ -38,15 +24,7 @@ static enum status uniform_solve(const struct problem *problem, struct solution 
         lo = any ? problem->min : 0;
         hi = any ? problem->max : 0;
     }
-    int k = 1 << problem->bits;
-    for (int i = 0; i < k; i++) {
-        double level = grid_level(lo, hi, i, k);
-        /* In a range too narrow for k numbers some coincide; and rounding must not pass the end. */
-        if (solution->k > 0 && !(level > solution->level[solution->k - 1]))
-            continue;
-        if (level <= hi)
-            solution->level[solution->k++] = level;
-    }
+    grid_level_fill(solution, lo, hi, 1 << problem->bits);
     return QO_OK;
 }
 

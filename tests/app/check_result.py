@@ -43,6 +43,8 @@ RESULT = {
     "iterations",
     "converged",
     "optimality_gap",
+    "sample_size",
+    "sample_excess",
     "solve_seconds",
     "encode_seconds",
     "digest",

@@ -27,8 +27,6 @@ class Memory(harness.Case):
             "float32",
             "--num_bits",
             bits,
-            "--max_iterations",
-            3,
         ]
         self.good([*args, *more, "--save_dir", self.dir], ranks, timeout=280)
         with open(self.path("results.json")) as f:

@@ -10,13 +10,39 @@ import harness
 # reach at best.
 SMALL_NON_UNIFORM = 0.05016708719707913
 SMALL_BEST = 0.022360679774997897
-LARGE = {"uniform": 0.000104330796637, "non-uniform": 5.8778e-05, "easyquant": 5.5321e-05}
+UNIFORM_LARGE = 0.000104330796637
+# The best possible figures for the vector `large`, rounded up: result, l2_norm, certified gap.
+BEST_LARGE = (
+    ("non-uniform_3bit", 5.87768e-05, 1e-3),
+    ("non-uniform_4bit", 3.08185e-05, 1e-3),
+    ("non-uniform_8bit", 2.0236e-06, 1e-2),
+    ("easyquant_3bit", 5.53195e-05, 1e-3),
+    ("easyquant_4bit", 2.83271e-05, 1e-3),
+    ("easyquant_8bit", 1.7874e-06, 1e-2),
+)
+SMALL_LEVELS = [-3.7, -1.35, -0.9, 0.0, 1.8, 2.35, 3.2, 4.0]
 
 
 class Published(harness.Case):
     def l2_norm(self, output, name, result):
         with h5py.File(output, "r") as f:
             return float(f[f"vectors/{name}/{result}"].attrs["l2_norm"])
+
+    def gap(self, output, name, result):
+        with h5py.File(output, "r") as f:
+            return float(f[f"vectors/{name}/{result}"].attrs["optimality_gap"])
+
+    def test_small_is_not_optimal(self):
+        self.good(["--approach", "all", "--save_dir", self.dir])
+        with h5py.File(self.path("quantized.h5"), "r") as f:
+            for approach in ("non-uniform", "easyquant"):
+                result = f[f"vectors/small/{approach}_3bit"]
+                self.assertAlmostEqual(
+                    float(result.attrs["l2_norm"]), SMALL_BEST, delta=1e-15 * SMALL_BEST
+                )
+                self.assertEqual(float(result.attrs["optimality_gap"]), 0.0)
+                for have, want in zip(result["levels"][...], SMALL_LEVELS, strict=True):
+                    self.assertAlmostEqual(have, want, delta=5e-16 * abs(want))
 
     def test_large_is_worse_than_published(self):
         self.good(
@@ -26,7 +52,7 @@ class Published(harness.Case):
                 "--approach",
                 "all",
                 "--num_bits",
-                3,
+                "3,4,8",
                 "--save_dir",
                 self.dir,
             ],
@@ -35,11 +61,10 @@ class Published(harness.Case):
         )
         output = self.path("quantized.h5")
         uniform = self.l2_norm(output, "large", "uniform_3bit")
-        self.assertLess(abs(uniform / LARGE["uniform"] - 1), 5e-12)
-        self.assertLessEqual(
-            self.l2_norm(output, "large", "non-uniform_3bit"), LARGE["non-uniform"]
-        )
-        self.assertLessEqual(self.l2_norm(output, "large", "easyquant_3bit"), LARGE["easyquant"])
+        self.assertLess(abs(uniform / UNIFORM_LARGE - 1), 5e-12)
+        for result, best, gap in BEST_LARGE:
+            self.assertLessEqual(self.l2_norm(output, "large", result), best, result)
+            self.assertLessEqual(self.gap(output, "large", result), gap, result)
         with h5py.File(output, "r") as f:
             vector = f["vectors/large"]
             self.assertEqual(int(vector["easyquant_3bit"].attrs["outlier_count"]), 26886)
@@ -63,6 +88,8 @@ class Published(harness.Case):
                 [
                     "--approach",
                     "non-uniform",
+                    "--solver",
+                    "lloyd",
                     "--init",
                     start,
                     "--output",

@@ -11,7 +11,8 @@ import harness
 import vectors
 
 STEPS = 8 if harness.SANITIZED else 25
-COMMON = ["--approach", "all", "--nonfinite", "keep", "--max_iterations", STEPS]
+COMMON = ["--approach", "all", "--nonfinite", "keep"]
+LLOYD = ["--solver", "lloyd", "--init", "quantile", "--max_iterations", STEPS]
 
 # Real files, where they are there: HDF5 of several layouts, NetCDF-4, .npy and safetensors.
 REAL = (
@@ -72,13 +73,14 @@ class Generated(harness.Case):
     def make_standard(self):
         return self.quantize("standard.h5", 0, 1, "portable")
 
-    def quantize(self, name, np_, threads, simd=None, bits="3"):
+    def quantize(self, name, np_, threads, simd=None, bits="3", more=()):
         output = self.path(name)
         self.good(
             [
                 self.h5,
                 self.bf16,
                 *COMMON,
+                *more,
                 "--num_bits",
                 bits,
                 "--threads",
@@ -104,6 +106,17 @@ class Standard(Generated):
             with self.subTest(np=np_, threads=threads):
                 self.equal_results(standard, self.quantize(f"{np_}_{threads}.h5", np_, threads))
 
+    def test_lloyd_steps_depend_on_ranks_or_levels(self):
+        standard = self.quantize("standard.h5", 0, 1, "portable", more=LLOYD)
+        self.checked(standard, **sources(standard, [self.h5, self.bf16]))
+        self.equal_results(standard, self.quantize("lloyd3.h5", 3, 1, more=LLOYD))
+
+    def test_a_best_range_depends_on_the_ranks(self):
+        more = ["--range", "optimal", "--gap", "1e-6"]
+        one = self.quantize("one.h5", 0, 2, bits="2,4", more=more)
+        self.checked(one, **sources(one, [self.h5, self.bf16]))
+        self.equal_results(one, self.quantize("three.h5", 3, 1, bits="2,4", more=more))
+
     def test_a_bit_width_is_wrong_or_depends_on_the_ranks(self):
         bits = "1,2,4,5,6,7,8"
         one = self.quantize("one.h5", 0, 2, bits=bits)
@@ -124,8 +137,6 @@ class Standard(Generated):
                             dtype,
                             "--approach",
                             "all",
-                            "--max_iterations",
-                            5,
                             "--save_dir",
                             self.dir,
                             "--output",

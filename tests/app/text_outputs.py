@@ -13,7 +13,12 @@ import numpy as np
 
 import harness
 
-TITLES = {"uniform": "Uniform", "non-uniform": "Non-Uniform", "easyquant": "Easyquant"}
+TITLES = {
+    "uniform": "Uniform",
+    "non-uniform": "Non-Uniform",
+    "easyquant": "Easyquant",
+    "easyquant-uniform": "Easyquant-Uniform",
+}
 TOP_KEYS = {
     "quantopt_version",
     "created",
@@ -57,6 +62,8 @@ RESULT_KEYS = {
     "iterations",
     "converged",
     "optimality_gap",
+    "sample_size",
+    "sample_excess",
     "history",
     "solve_seconds",
     "encode_seconds",
@@ -129,7 +136,7 @@ class Files(harness.Case):
             (vector["name"], vector["dtype"], vector["shape"], vector["num_elements"]),
             ("small", "float64", [10], 10),
         )
-        self.assertEqual(len(vector["results"]), 6)
+        self.assertEqual(len(vector["results"]), 8)
         with h5py.File(self.path("quantized.h5"), "r") as f:
             for result in vector["results"]:
                 self.assertFalse(RESULT_KEYS - result.keys())

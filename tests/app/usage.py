@@ -56,13 +56,15 @@ INEFFECTIVE = (
     ),
     (["--progress", "always"], ("progress",)),  # With --quiet.
     (["--seed", "9"], ("seed",)),
+    (["--init", "quantile"], ("init",)),
+    (["--gap", "0.1", "--sample_size", "5"], ("gap",)),
 )
 
 # Names of things that this build does not have: refused by name, not taken for something else.
 LATER = (
-    (["--solver", "optimal"], 64),
-    (["--range", "optimal"], 64),
-    (["--approach", "easyquant-uniform"], 64),
+    (["--memory_limit", "1G"], 64),
+    (["--max_walltime", "60"], 64),
+    (["--resume"], 64),
     (["--device", "cuda"], 69),
     (["--comm", "nccl"], 69),
 )

@@ -162,6 +162,20 @@ static inline struct truth truth_of(const struct level_table *table, enum elemen
     return t;
 }
 
+/* Makes the table anew for what of x[n] gets a level: that is what its scales are made for. */
+static inline void support_set_range(struct level_table *table, enum element_type type,
+                                     const void *x, int64_t n)
+{
+    double min = INFINITY, max = -INFINITY;
+    struct level_table old = *table;
+    for (int64_t i = 0; i < n; i++) {
+        struct truth t = truth_of(table, type, x, i);
+        min = t.kept ? fmin(min, t.x) : min;
+        max = t.kept ? fmax(max, t.x) : max;
+    }
+    level_table_init(table, old.bits, old.level, old.k, &old.keep, min, max);
+}
+
 /* Adds x >= 0 to an integer multiple of 2^-1074. */
 static inline void truth_add_exact(mpz_t sum, double x)
 {

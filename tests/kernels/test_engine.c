@@ -107,7 +107,7 @@ static void test_refused_memory_is_not_survived(void **state)
     cell_map_clear(&map);
 }
 
-/* Checks one scale: a power of two, residuals within 2^46, and the largest such. */
+/* Checks one scale: a power of two, residuals within 2^FIXED_BITS, and the largest such. */
 static void check_scale(double scale, double residual)
 {
     int exponent;
@@ -116,8 +116,8 @@ static void check_scale(double scale, double residual)
         assert_true(scale == 1);
         return;
     }
-    assert_true(residual * scale <= 0x1p46);
-    assert_true(scale == 0x1p1023 || residual * scale > 0x1p45);
+    assert_true(residual * scale <= 0x1p40);
+    assert_true(scale == 0x1p1023 || residual * scale > 0x1p39);
 }
 
 static void test_scale_lets_residuals_out_or_wastes_bits(void **state)
@@ -144,8 +144,8 @@ static void test_scale_lets_residuals_out_or_wastes_bits(void **state)
 static void test_scale_of_extremes_is_wrong(void **state)
 {
     (void)state;
-    static const double residual[] = {0x1p46,   0x1.8p46, 1,         0x1.fffffffffffffp0,
-                                      0x1p-977, 0x1p-976, 0x1p-1022, 0x1p-1074,
+    static const double residual[] = {0x1p40,   0x1.8p40, 1,         0x1.fffffffffffffp0,
+                                      0x1p-983, 0x1p-982, 0x1p-1022, 0x1p-1074,
                                       DBL_MAX,  3,        0x1p1023};
     for (size_t i = 0; i < sizeof residual / sizeof *residual; i++) {
         struct level_table table;

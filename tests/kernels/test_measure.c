@@ -4,7 +4,19 @@
 /* measure against plain truth, over maps from coarse to crowded, for all types, SIMD levels and
  * threads. */
 
-enum crowd { CROWD_NONE, CROWD_EVERYWHERE, CROWD_PEAK, CROWD_SINGLES, NUM_CROWDS };
+/*
+ * Where a map has cells beside the binades: nowhere; at any keys; in a narrow peak; single keys; in
+ * blocks of equal cells, as plans have them, some with single keys or another cut in them.
+ */
+enum crowd { CROWD_NONE, CROWD_EVERYWHERE, CROWD_PEAK, CROWD_SINGLES, CROWD_BLOCKS, NUM_CROWDS };
+
+/* The levels, with as many threads as are asked for in all. */
+static const struct variant variants[] = {
+    {BACKEND_PORTABLE, 1}, {BACKEND_PORTABLE, 3}, {BACKEND_AVX2, 1},   {BACKEND_AVX2, 2},
+    {BACKEND_AVX512, 1},   {BACKEND_AVX512, 2},   {BACKEND_AVX512, 4},
+};
+
+#define NUM_VARIANTS ((int)(sizeof variants / sizeof *variants))
 
 static int compare_keys(const void *a, const void *b)
 {
@@ -23,17 +35,59 @@ static uint64_t crowd_key(enum crowd crowd, enum element_type type, uint64_t *se
     return crowd == CROWD_PEAK ? key + random % 3 : key + random % 6000 - 3000;
 }
 
-/* All binades, and 5000 cells more where the crowd is. */
-static void map_open(struct cell_map *map, enum element_type type, enum crowd crowd, uint64_t seed)
+/* Writes the keys of a block of 2^span keys in 2^parts equal cells, near 1 or anywhere; returns how
+ * many. */
+static int64_t add_block(enum element_type type, uint64_t *low, uint64_t *seed)
+{
+    uint64_t random = support_random(seed), one = element_key(type, element_from_double(type, 1));
+    int bits = element_mantissa_bits(type), span = (int)(random % (uint64_t)(bits + 1));
+    int parts = (int)(random >> 8 & 7);
+    uint64_t base = random & 0x10000 ? one + (support_random(seed) >> (64 - bits))
+                                     : support_random(seed) & element_last_key(type);
+    int64_t n = 0;
+    parts = parts < span ? parts : span;
+    base = base >> span << span;
+    for (uint64_t i = 0; i <= (uint64_t)1 << parts; i++)
+        low[n++] = base + (i << (span - parts));
+    switch (random >> 20 & 7) { /* apart: the first key, the last one, one somewhere; or a cut */
+    case 0:
+        low[n++] = base + 1;
+        break;
+    case 1:
+        low[n++] = base + ((uint64_t)1 << span) - 1;
+        break;
+    case 2:
+        low[n++] = base + (random >> 30) % ((uint64_t)1 << span);
+        low[n] = low[n - 1] + 1;
+        n++;
+        break;
+    case 3:
+        low[n++] = base + (random >> 30) % ((uint64_t)1 << span);
+        break;
+    default:
+        break;
+    }
+    return n;
+}
+
+/* All binades, and `extra` cells more where the crowd is. */
+static void map_open_with(struct cell_map *map, enum element_type type, enum crowd crowd,
+                          int64_t extra, uint64_t seed)
 {
     uint64_t binade = cell_map_binade(type), last = element_last_key(type);
-    int64_t n = 0, distinct = 0, extra = crowd == CROWD_NONE ? 0 : 5000;
-    uint64_t *low = malloc((size_t)(last / binade + 1 + (uint64_t)extra) * sizeof *low);
+    int64_t n = 0, distinct = 0, end = (int64_t)(last / binade) + 1 + extra;
+    uint64_t *low = malloc(((size_t)end + 200) * sizeof *low);
     assert_non_null(low);
     for (uint64_t key = 0, i = 0; i <= last / binade; i++, key += binade)
         low[n++] = key;
-    for (int64_t i = 0; i < extra; i++)
-        low[n++] = crowd_key(crowd, type, &seed) & last;
+    while (n < end) {
+        if (crowd == CROWD_BLOCKS)
+            n += add_block(type, low + n, &seed);
+        else
+            low[n++] = crowd_key(crowd, type, &seed) & last;
+    }
+    for (int64_t i = 0; i < n; i++)
+        low[i] &= last;
     qsort(low, (size_t)n, sizeof *low, compare_keys);
     for (int64_t i = 0; i < n; i++)
         if (i == 0 || low[i] != low[distinct - 1])
@@ -42,9 +96,15 @@ static void map_open(struct cell_map *map, enum element_type type, enum crowd cr
     free(low);
 }
 
+static void map_open(struct cell_map *map, enum element_type type, enum crowd crowd, uint64_t seed)
+{
+    map_open_with(map, type, crowd, crowd == CROWD_NONE ? 0 : 5000, seed);
+}
+
 struct truth_cell {
     uint64_t count;
     unsigned __int128 sum, square;
+    uint64_t square_top; /* the bits above */
 };
 
 struct expected {
@@ -118,35 +178,44 @@ static void check_totals(const struct measure_totals *got, const struct expected
         assert_true(a->count == b->count);
         assert_true(a->sum[0] == (uint64_t)b->sum && a->sum[1] == (uint64_t)(b->sum >> 64));
         assert_true(a->square[0] == (uint64_t)b->square);
-        assert_true(a->square[1] == (uint64_t)(b->square >> 64) && a->square[2] == 0);
+        assert_true(a->square[1] == (uint64_t)(b->square >> 64) && a->square[2] == b->square_top);
     }
 }
 
-/* Measures a tile in pieces of so many blocks (0: in one), by every level and number of threads. */
+/* Measures a tile in pieces of so many blocks (0: in one) by a variant; false if the machine lacks
+ * it. */
+static bool measure_pieces(const struct variant *variant, const struct tile *tile,
+                           const struct keep *keep, const struct cell_map *map, int64_t blocks,
+                           struct measure_totals *totals)
+{
+    struct engine engine;
+    int64_t step = blocks ? blocks * QO_BLOCK : tile->n + 1;
+    if (!engine_supports(variant->backend))
+        return false;
+    assert_int_equal(engine_open(&engine, variant->backend, variant->threads), QO_OK);
+    memset(totals->cells, 0, (size_t)map->num_cells * sizeof *totals->cells);
+    measure_totals_init(totals, totals->cells);
+    for (int64_t i = 0; i < tile->n || i == 0; i += step) {
+        struct tile piece = {tile->type,
+                             (const char *)tile->x + i * (int64_t)element_size(tile->type),
+                             tile->n - i < step ? tile->n - i : step, tile->first + i};
+        assert_int_equal(engine.kernels->measure(&engine, &piece, keep, map, totals), QO_OK);
+    }
+    engine_close(&engine);
+    return true;
+}
+
+/* Measures a tile by every level and number of threads. */
 static void check_measure(const struct tile *tile, const struct keep *keep,
                           const struct cell_map *map, int64_t blocks)
 {
     struct expected want = expect(tile, keep, map);
-    struct cell *cells = malloc((size_t)map->num_cells * sizeof *cells);
-    assert_non_null(cells);
-    int64_t step = blocks ? blocks * QO_BLOCK : tile->n + 1;
-    for (int v = 0; v < SUPPORT_NUM_VARIANTS; v++) {
-        struct engine engine;
-        struct measure_totals totals;
-        if (!support_open(&engine, v))
-            continue;
-        memset(cells, 0, (size_t)map->num_cells * sizeof *cells);
-        measure_totals_init(&totals, cells);
-        for (int64_t i = 0; i < tile->n || i == 0; i += step) {
-            struct tile piece = {tile->type,
-                                 (const char *)tile->x + i * (int64_t)element_size(tile->type),
-                                 tile->n - i < step ? tile->n - i : step, tile->first + i};
-            assert_int_equal(engine.kernels->measure(&engine, &piece, keep, map, &totals), QO_OK);
-        }
-        check_totals(&totals, &want, map);
-        engine_close(&engine);
-    }
-    free(cells);
+    struct measure_totals totals = {.cells = malloc((size_t)map->num_cells * sizeof(struct cell))};
+    assert_non_null(totals.cells);
+    for (int v = 0; v < NUM_VARIANTS; v++)
+        if (measure_pieces(&variants[v], tile, keep, map, blocks, &totals))
+            check_totals(&totals, &want, map);
+    free(totals.cells);
     free(want.cells);
 }
 
@@ -193,6 +262,65 @@ static void test_blocks_or_cut_into_tiles_miscounted(void **state)
                               (enum kind)(seed % NUM_KINDS), sizes[s], (int64_t)(seed % 3), seed);
 }
 
+/* Fills x[n] with keys at the ends of cells, beside them, and inside: equal ones in runs, too. */
+static void fill_edges(const struct cell_map *map, void *x, int64_t n, uint64_t seed)
+{
+    uint64_t key = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t random = support_random(&seed);
+        int64_t cell = (int64_t)(random >> 16) % map->num_cells;
+        uint64_t end =
+            cell + 1 < map->num_cells ? map->low[cell + 1] - 1 : element_last_key(map->type);
+        switch (random & 7) {
+        case 0:
+            break; /* as before */
+        case 1:
+            key = map->low[cell];
+            break;
+        case 2:
+            key = end;
+            break;
+        default:
+            key = map->low[cell] + support_random(&seed) % (end - map->low[cell] + 1);
+        }
+        support_put(map->type, x, i, element_unkey(map->type, key));
+    }
+}
+
+static void check_edges(enum element_type type, enum crowd crowd, int64_t extra, int64_t n,
+                        uint64_t seed)
+{
+    struct cell_map map;
+    struct guarded x = guarded_open((size_t)n * element_size(type));
+    struct tile tile = {type, x.bytes, n, 0};
+    struct keep keep = {-INFINITY, INFINITY, 0, {0, 0}};
+    map_open_with(&map, type, crowd, extra, seed);
+    fill_edges(&map, x.bytes, n, seed);
+    check_measure(&tile, &keep, &map, 0);
+    cell_map_clear(&map);
+    guarded_close(&x);
+}
+
+static void test_edges_of_cells_miscounted(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 24; seed++) {
+        enum crowd crowd = seed % 2 ? CROWD_BLOCKS : (enum crowd)(seed / 2 % NUM_CROWDS);
+        check_edges(ELEMENT_F32, crowd, 40 << seed % 9, 20000, seed);
+        check_edges(ELEMENT_F64, crowd, 40 << seed % 9, 20000, seed);
+    }
+}
+
+/* Maps as large as a refined one, and elements in them on several threads. */
+static void test_large_map_miscounted(void **state)
+{
+    (void)state;
+    for (enum element_type type = ELEMENT_F32; type <= ELEMENT_F64; type++) {
+        check_edges(type, CROWD_EVERYWHERE, 255000, QO_BLOCK + 7, 5);
+        check_edges(type, CROWD_BLOCKS, 255000, QO_BLOCK + 7, 6);
+    }
+}
+
 /* A cell a key, as 16-bit types are measured. */
 static void test_cell_a_key_miscounted(void **state)
 {
@@ -215,6 +343,108 @@ static void test_cell_a_key_miscounted(void **state)
         guarded_close(&x);
     }
     free(low);
+}
+
+/* A block of elements, again and again in memory, but there once. */
+struct repeated {
+    char *map;
+    size_t mapped;
+    int file;
+};
+
+static struct repeated repeated_open(const void *block, size_t size, int64_t times)
+{
+    struct repeated r = {.mapped = size * (size_t)times, .file = memfd_create("block", 0)};
+    assert_true(r.file >= 0);
+    assert_int_equal(write(r.file, block, size), (ssize_t)size);
+    r.map = mmap(NULL, r.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(r.map != MAP_FAILED);
+    for (int64_t i = 0; i < times; i++)
+        assert_true(mmap(r.map + (size_t)i * size, size, PROT_READ, MAP_SHARED | MAP_FIXED, r.file,
+                         0) != MAP_FAILED);
+    return r;
+}
+
+static void repeated_close(struct repeated *r)
+{
+    assert_int_equal(munmap(r->map, r->mapped), 0);
+    assert_int_equal(close(r->file), 0);
+}
+
+/* Measures a block so many times over in one tile, by one thread; the truth is that of the block,
+ * multiplied. */
+static void check_repeated(enum backend backend, enum element_type type, const void *block,
+                           const struct cell_map *map, int64_t times)
+{
+    size_t size = QO_BLOCK * element_size(type);
+    struct repeated x = repeated_open(block, size, times);
+    struct tile one = {type, block, QO_BLOCK, 0}, all = {type, x.map, times * QO_BLOCK, 0};
+    struct keep keep = {-INFINITY, INFINITY, 0, {0, 0}};
+    struct expected want = expect(&one, &keep, map);
+    struct measure_totals totals = {.cells = malloc((size_t)map->num_cells * sizeof(struct cell))};
+    assert_non_null(totals.cells);
+    want.totals.num_measured *= times;
+    for (int64_t i = 0; i < map->num_cells; i++) {
+        struct truth_cell *cell = &want.cells[i];
+        unsigned __int128 low = (cell->square & UINT64_MAX) * (unsigned __int128)times;
+        unsigned __int128 high = (cell->square >> 64) * (unsigned __int128)times + (low >> 64);
+        cell->count *= (uint64_t)times;
+        cell->sum *= (unsigned __int128)times;
+        cell->square = high << 64 | (uint64_t)low;
+        cell->square_top = (uint64_t)(high >> 64);
+    }
+    if (measure_pieces(&(struct variant){backend, 1}, &all, &keep, map, 0, &totals))
+        check_totals(&totals, &want, map);
+    free(totals.cells);
+    free(want.cells);
+    repeated_close(&x);
+}
+
+/*
+ * Sums that would run over if a thread's table were emptied too late: more than 2^24 elements in
+ * one cell, equal or not, at the last keys of a cell of 2^15 or of 2^span keys.
+ */
+static void check_overrun(enum backend backend, enum element_type type, int span, int64_t times)
+{
+    struct cell_map map;
+    uint64_t binade = cell_map_binade(type), last = element_last_key(type);
+    uint64_t one = element_key(type, element_from_double(type, 1)), low[8200], seed = 3;
+    char *block = malloc(QO_BLOCK * 8);
+    int64_t n = 0;
+    assert_non_null(block);
+    for (uint64_t i = 0; i <= last / binade; i++) {
+        low[n++] = i * binade;
+        if (i * binade == one && binade >> span > 1)
+            low[n++] = one + ((uint64_t)1 << span);
+    }
+    assert_int_equal(cell_map_init(&map, type, low, n, 0, last), QO_OK);
+    for (int alike = 0; alike < 2; alike++) { /* else of 50 keys: no two neighbours are equal */
+        for (int64_t i = 0; i < QO_BLOCK; i++) {
+            uint64_t key = one + ((uint64_t)1 << span) - 1 - (alike ? 0 : (uint64_t)(i % 50));
+            support_put(type, block, i, element_unkey(type, key));
+        }
+        check_repeated(backend, type, block, &map, times);
+    }
+    for (int64_t i = 0; i < QO_BLOCK; i++) {
+        uint64_t key = one + (support_random(&seed) & (((uint64_t)1 << span) - 1));
+        support_put(type, block, i, element_unkey(type, key));
+    }
+    check_repeated(backend, type, block, &map, times < 7 ? times : 7);
+    cell_map_clear(&map);
+    free(block);
+}
+
+static void test_sums_run_over(void **state)
+{
+    (void)state;
+    /* 258 blocks are more than 2^24 elements; what is emptied one by one has far less room. */
+    check_overrun(BACKEND_CPU, ELEMENT_F32, 15, 258);
+    check_overrun(BACKEND_CPU, ELEMENT_F64, 52, 258);
+    for (enum backend backend = BACKEND_PORTABLE; backend <= BACKEND_AVX512; backend++) {
+        check_overrun(backend, ELEMENT_F32, 16, 7);
+        check_overrun(backend, ELEMENT_F32, 23, 7);
+        check_overrun(backend, ELEMENT_F64, 52, 7);
+    }
 }
 
 /* The engine remembers how a map was searched: another map with as many cells must not be taken for
@@ -290,7 +520,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_tile_miscounted),
         cmocka_unit_test(test_blocks_or_cut_into_tiles_miscounted),
+        cmocka_unit_test(test_edges_of_cells_miscounted),
+        cmocka_unit_test(test_large_map_miscounted),
         cmocka_unit_test(test_cell_a_key_miscounted),
+        cmocka_unit_test(test_sums_run_over),
         cmocka_unit_test(test_map_of_the_call_before_is_used),
         cmocka_unit_test(test_many_threads_overrun_the_tables),
     };

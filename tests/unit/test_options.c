@@ -48,7 +48,7 @@ static const struct {
      "unknown option --max-iteration; did you mean --max_iterations?"},
     {"-h", QO_USAGE, "unknown option -h; did you mean --help?"},
     {"-", QO_USAGE, "unknown option -; did you mean --"},
-    {"--foo", QO_USAGE, "unknown option --foo; did you mean --comm?"}, /* not --gap */
+    {"--foo", QO_USAGE, "unknown option --foo; did you mean --gap?"},
     {"--inpts a.h5", QO_USAGE, "unknown option --inpts; did you mean --init?"},
     {"--=3", QO_USAGE, "unknown option --; did you mean --"},
     {"--inputs a.h5", QO_USAGE, "INPUT: goes without --inputs"},
@@ -96,7 +96,7 @@ static const struct {
     {"--vector_size Small", QO_USAGE, "--vector_size Small: no such value; did you mean small?"},
     {"--init kmeans", QO_USAGE, "--init kmeans: no such value; did you mean kmeans++?"},
     {"--solver loyd", QO_USAGE,
-     "--solver loyd: no such value; did you mean lloyd? It is one of lloyd"},
+     "--solver loyd: no such value; did you mean lloyd? It is one of optimal, lloyd"},
     {"--device gpu", QO_USAGE,
      "--device gpu: no such value; did you mean cpu? It is one of auto, cpu"},
     {"--progress yes", QO_USAGE, "--progress yes: no such value"},
@@ -151,18 +151,17 @@ static const struct {
     {"--select x", QO_USAGE, "--select: means nothing without --restore"},
     {"--result easyquant_3bit", QO_USAGE, "--result: means nothing without --restore"},
     /* what this build lacks */
-    {"--solver optimal", QO_USAGE, "--solver optimal: not in this build; use lloyd"},
-    {"--range optimal", QO_USAGE, "--range optimal: not in this build; use minmax or LO:HI"},
-    {"--approach uniform,easyquant-uniform", QO_USAGE,
-     "--approach uniform,easyquant-uniform: easyquant-uniform: not in this build; use"},
-    {"--init optimal", QO_USAGE, "--init optimal: not in this build; use quantile"},
-    {"--gap 1e-3", QO_USAGE, "--gap: not in this build; use"},
-    {"--sample_size 10K", QO_USAGE, "--sample_size 10K: not in this build; use 0"},
+    {"--gap -1", QO_USAGE, "--gap -1: "},
+    {"--gap 1e", QO_USAGE, "--gap 1e: "},
+    {"--sample_size 2G", QO_USAGE, "--sample_size 2G: out of range 0 to 1000000000"},
+    {"--sample_size 1.5", QO_USAGE, "--sample_size 1.5: not a whole number"},
+    {"--selftest a.h5", QO_USAGE, "INPUT: means nothing to --selftest; leave one of them out"},
+    {"--selftest --num_bits 3", QO_USAGE, "--num_bits: means nothing to --selftest"},
+    {"--selftest --restore a.h5 --output b.h5", QO_USAGE, "--output: means nothing to --selftest"},
     {"--memory_limit 1G", QO_USAGE, "--memory_limit: not in this build; use"},
     {"--max_walltime 60", QO_USAGE, "--max_walltime: not in this build; use"},
     {"--resume", QO_USAGE, "--resume: not in this build; use"},
     {"--comm-timeout 60", QO_USAGE, "--comm_timeout: not in this build; use"},
-    {"--selftest", QO_USAGE, "--selftest: not in this build; use"},
     {"--device cuda", QO_UNAVAILABLE, "--device cuda: not in this build; use cpu or auto"},
     {"--comm nccl", QO_UNAVAILABLE, "--comm nccl: not in this build; use mpi or auto"},
     /* files of --config */
@@ -238,8 +237,11 @@ static void test_a_default_that_is_not_the_documented_one(void **state)
         assert_int_equal(o.bits[b], b == 3);
     assert_true(o.threshold == 3.0 && o.tolerance == 1e-7);
     assert_false(o.has_range);
-    assert_string_equal(o.solver, "lloyd");
-    assert_int_equal(o.init, INIT_QUANTILE);
+    assert_string_equal(o.solver, "optimal");
+    assert_int_equal(o.init, INIT_OPTIMAL);
+    assert_true(o.gap == 1e-3);
+    assert_int_equal(o.sample_size, 0);
+    assert_false(o.selftest);
     assert_int_equal(o.max_iterations, 100);
     assert_int_equal(o.device, DEVICE_AUTO);
     assert_int_equal(o.threads, 0);
@@ -262,7 +264,7 @@ static void test_a_value_that_lands_in_the_wrong_field(void **state)
         "--exclude *bias --fill-values use --nonfinite keep --approach easyquant,uniform,uniform "
         "--num-bits 8,1 --threshold 2.5 --range -1e-3:+7 --init kmeans++ --max-iterations 1K "
         "--tolerance 0 --device cpu --comm mpi --threads 7 --save_dir d --output o.h5 --progress "
-        "never --verbose --dry-run --sample_size 0 --solver lloyd");
+        "never --verbose --dry-run --sample_size 10K --gap 1e-5 --solver lloyd");
     assert_int_equal(o.num_inputs, 2);
     assert_string_equal(o.inputs[0], "a.bin");
     assert_string_equal(o.inputs[1], "b.bin:x");

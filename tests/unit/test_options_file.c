@@ -132,8 +132,8 @@ static const struct {
     {"restore: q.h5\n", ":1: restore q.h5: needs a file to restore to;"},
     {"restore: q.h5\noutput: o.h5\nseed: 3\n", ":3: seed: means nothing to --restore;"},
     {"select: w\n", ":1: select: means nothing without --restore;"},
-    {"gap: 1e-3\n", ":1: gap: not in this build; use"},
-    {"solver: optimal\n", ":1: solver optimal: not in this build; use lloyd"},
+    {"memory_limit: 1G\n", ":1: memory_limit: not in this build; use"},
+    {"selftest: true\n", ":1: selftest: not in a file"},
     {"seed: 1\xff\n", ": save it as UTF-8 text"},
 };
 

@@ -48,6 +48,7 @@ static void make_scene(struct scene *scene)
                                             .l2_norm = i ? 1e-5 : 0.1132813005805658,
                                             .sqnr_db = INFINITY,
                                             .optimality_gap = NAN,
+                                            .has_codes = true,
                                             .solve_seconds = 0.5,
                                             .encode_seconds = 0.25,
                                             .digest = 0xab};

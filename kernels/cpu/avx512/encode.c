@@ -11,18 +11,33 @@ struct running {
     int64_t num_kept;
 };
 
-CPU_INLINE void encode_vector(const struct vector_tables *t, enum element_type type, int steps,
-                              const void *x, int64_t i, __mmask16 valid, uint8_t *code,
-                              struct running *run)
+/* Sums go on from where an earlier part of the block left them. */
+CPU_INLINE struct running running_from(const struct encode_sums *sums)
 {
-    struct vector v = vector_at(t, type, steps, x, i, valid);
+    struct running run = {.num_kept = 0};
     for (int h = 0; h < 2; h++) {
-        __m512d error = vector_error(t, steps, &v, h);
+        run.lane[h] = _mm512_loadu_pd(sums->lane + 8 * h);
+        run.most[h] = _mm512_set1_pd(sums->max_error);
+    }
+    return run;
+}
+
+static void running_finish(const struct running *run, int64_t n, struct encode_sums *sums)
+{
+    sums->num_outliers += n - run->num_kept;
+    sums->max_error = fmax(_mm512_reduce_max_pd(run->most[0]), _mm512_reduce_max_pd(run->most[1]));
+    _mm512_storeu_pd(sums->lane, run->lane[0]);
+    _mm512_storeu_pd(sums->lane + 8, run->lane[1]);
+}
+
+CPU_INLINE void add_vector(const struct vector *v, struct running *run)
+{
+    for (int h = 0; h < 2; h++) {
+        __m512d error = _mm512_maskz_sub_pd(v->kept[h], v->x[h], v->level[h]);
         run->lane[h] = _mm512_add_pd(run->lane[h], _mm512_mul_pd(error, error));
         run->most[h] = _mm512_range_pd(run->most[h], error, 0x0b); /* the larger magnitude */
     }
-    run->num_kept += __builtin_popcount(v.kept);
-    _mm_storeu_si128((__m128i *)code, v.code);
+    run->num_kept += vector_count(v);
 }
 
 /* Packs 64 codes as ops_pack does and stores 8 * bits bytes, and up to 14 more. */
@@ -59,95 +74,106 @@ static void pack_chunk(const uint8_t *code, int64_t n, int bits, uint8_t *out)
     }
 }
 
-CPU_INLINE void encode_elements(const struct sorter *sorter, enum element_type type, int steps,
+/* Errors of a span, and its codes where they are wanted. */
+CPU_INLINE void encode_span(const struct vector_tables *t, enum element_type type, int steps,
+                            struct vector_span span, const uint16_t *slot, uint8_t *code,
+                            struct running *run)
+{
+    __m512i found[VECTOR_ABREAST][2];
+    if (steps != VECTOR_MANY)
+        vector_codes(t, type, steps, span, found);
+#pragma GCC unroll 4
+    for (int a = 0; a < span.abreast; a++, span.i += CPU_GROUP) {
+        const uint16_t *mine = slot + a * CPU_GROUP;
+        struct vector v;
+        if (steps == VECTOR_MANY)
+            vector_many(t, type, span.x, span.i, span.valid, mine, false, &v);
+        else
+            vector_few(t, type, steps, span.x, span.i, span.valid, found[a], &v);
+        add_vector(&v, run);
+        if (code)
+            _mm_storeu_si128((__m128i *)(code + a * CPU_GROUP), v.code);
+    }
+}
+
+/* Errors of elements begin to end - 1, a chunk, and their codes where they are wanted. */
+CPU_INLINE void encode_chunk(const struct vector_tables *t, enum element_type type, int steps,
+                             const void *x, int64_t begin, int64_t end, uint8_t *code,
+                             struct running *run)
+{
+    uint16_t slot[CPU_CHUNK];
+    int64_t i = begin;
+    if (steps == VECTOR_MANY)
+        vector_fill_slots(t->sorter, type, x, begin, end, slot);
+    for (; i + VECTOR_ABREAST * CPU_GROUP <= end; i += VECTOR_ABREAST * CPU_GROUP)
+        encode_span(t, type, steps, vector_span_whole(x, i), slot + (i - begin),
+                    code ? code + (i - begin) : NULL, run);
+    for (; i < end; i += CPU_GROUP)
+        encode_span(t, type, steps, vector_span_last(x, i, end), slot + (i - begin),
+                    code ? code + (i - begin) : NULL, run);
+}
+
+CPU_INLINE void encode_elements(enum element_type type, int steps, const struct sorter *sorter,
                                 const void *x, int64_t n, uint8_t *codes, struct encode_sums *sums)
 {
     uint8_t code[CPU_CHUNK] __attribute__((aligned(QO_ALIGNMENT))) = {0};
-    const struct vector_tables t = vector_tables_of(sorter);
-    struct running run = {0};
+    const struct vector_tables t = vector_tables_of(sorter, steps);
+    struct running run = running_from(sums);
     for (int64_t begin = 0; begin < n; begin += CPU_CHUNK) {
-        int64_t end = n - begin < CPU_CHUNK ? n : begin + CPU_CHUNK, i = begin;
-        for (; i + CPU_GROUP <= end; i += CPU_GROUP)
-            encode_vector(&t, type, steps, x, i, 0xffff, code + (i - begin), &run);
-        if (i < end)
-            encode_vector(&t, type, steps, x, i, vector_valid(i, end), code + (i - begin), &run);
-        pack_chunk(code, end - begin, sorter->bits, codes + begin / 8 * sorter->bits);
+        int64_t end = n - begin < CPU_CHUNK ? n : begin + CPU_CHUNK;
+        encode_chunk(&t, type, steps, x, begin, end, codes ? code : NULL, &run);
+        if (codes)
+            pack_chunk(code, end - begin, sorter->bits, codes + begin / 8 * sorter->bits);
     }
-    sums->num_outliers = n - run.num_kept;
-    sums->max_error = fmax(_mm512_reduce_max_pd(run.most[0]), _mm512_reduce_max_pd(run.most[1]));
-    _mm512_storeu_pd(sums->lane, run.lane[0]);
-    _mm512_storeu_pd(sums->lane + 8, run.lane[1]);
+    running_finish(&run, n, sums);
 }
 
 /* A copy for each depth of search, whose steps are then unrolled. */
-CPU_INLINE void encode_type(const struct sorter *sorter, enum element_type type, const void *x,
+CPU_INLINE void encode_type(enum element_type type, const struct sorter *sorter, const void *x,
                             int64_t n, uint8_t *codes, struct encode_sums *sums)
 {
     if (sorter->steps == 3)
-        encode_elements(sorter, type, 3, x, n, codes, sums);
+        encode_elements(type, 3, sorter, x, n, codes, sums);
     else if (sorter->steps == 4)
-        encode_elements(sorter, type, 4, x, n, codes, sums);
+        encode_elements(type, 4, sorter, x, n, codes, sums);
     else
-        encode_elements(sorter, type, VECTOR_MANY, x, n, codes, sums);
+        encode_elements(type, VECTOR_MANY, sorter, x, n, codes, sums);
 }
 
-/* The element type becomes a constant in each copy. */
+/* Without codes there is a copy that neither makes nor packs them. */
 void encode_avx512(const struct sorter *sorter, enum element_type type, const void *x, int64_t n,
                    uint8_t *codes, struct encode_sums *sums)
 {
-    switch (type) {
-    case ELEMENT_F64:
-        encode_type(sorter, ELEMENT_F64, x, n, codes, sums);
-        break;
-    case ELEMENT_F32:
-        encode_type(sorter, ELEMENT_F32, x, n, codes, sums);
-        break;
-    case ELEMENT_BF16:
-        encode_type(sorter, ELEMENT_BF16, x, n, codes, sums);
-        break;
-    default:
-        encode_type(sorter, ELEMENT_F16, x, n, codes, sums);
-    }
+    if (codes)
+        CPU_BY_TYPE(type, encode_type, sorter, x, n, codes, sums);
+    else
+        CPU_BY_TYPE(type, encode_type, sorter, x, n, NULL, sums);
 }
 
 /* Whether elements i to i + 15 get a level. */
 CPU_INLINE uint64_t kept_vector(const struct vector_tables *t, enum element_type type,
                                 const void *x, int64_t i, __mmask16 valid)
 {
-    if (type != ELEMENT_F64)
-        return vector_kept(t, vector_load(type, x, i, valid));
-    const double *wide = (const double *)x + i;
-    const __m512d nan = _mm512_set1_pd(NAN);
-    __mmask8 low = vector_kept_wide(t, _mm512_mask_loadu_pd(nan, (__mmask8)valid, wide));
-    __mmask8 high =
-        vector_kept_wide(t, _mm512_mask_loadu_pd(nan, (__mmask8)(valid >> 8), wide + 8));
-    return (uint64_t)low | (uint64_t)high << 8;
+    struct vector v;
+    vector_values(t, type, x, i, valid, &v);
+    return _mm512_kunpackb(v.kept[1], v.kept[0]);
 }
 
 /* Bit i: whether element i of up to 64 gets a level. */
-CPU_INLINE uint64_t kept_elements(const struct sorter *sorter, enum element_type type,
-                                  const void *x, int64_t n)
+CPU_INLINE void kept_elements(enum element_type type, const struct sorter *sorter, const void *x,
+                              int64_t n, uint64_t *mask)
 {
     struct vector_tables t = {.sorter = sorter};
-    uint64_t mask = 0;
     vector_set_bounds(&t);
     for (int64_t i = 0; i < n; i += CPU_GROUP)
-        mask |= kept_vector(&t, type, x, i, vector_valid(i, n)) << i;
-    return mask;
+        *mask |= kept_vector(&t, type, x, i, vector_valid(i, n)) << i;
 }
 
 /* Only compares: outliers are collected without looking for codes. */
 uint64_t encode_kept_avx512(const struct sorter *sorter, enum element_type type, const void *x,
                             int64_t n)
 {
-    switch (type) {
-    case ELEMENT_F64:
-        return kept_elements(sorter, ELEMENT_F64, x, n);
-    case ELEMENT_F32:
-        return kept_elements(sorter, ELEMENT_F32, x, n);
-    case ELEMENT_BF16:
-        return kept_elements(sorter, ELEMENT_BF16, x, n);
-    default:
-        return kept_elements(sorter, ELEMENT_F16, x, n);
-    }
+    uint64_t mask = 0;
+    CPU_BY_TYPE(type, kept_elements, sorter, x, n, &mask);
+    return mask;
 }

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef QO_APP_TRIP_H
+#define QO_APP_TRIP_H
+
+#include "measure.h"
+#include "optimal.h"
+#include "quantize.h"
+#include "sample.h"
+#include "encode.h"
+
+/* The trip of one vector, for quantize.c and the stages that it calls. */
+
+/* The elements that get levels: every one that can, or those within the outlier bounds. */
+enum kept { KEPT_ALL, KEPT_INLIERS, NUM_KEPT };
+
+/* The best levels of one bit width for such elements, and what finding them took. */
+struct certificate {
+    struct optimum optimum;
+    double seconds; /* rank 0's, on all ranks */
+};
+
+/* One vector under way. */
+struct trip {
+    struct job *job;
+    struct report_vector *out;
+    struct walk walk;
+    struct measurement measurement;
+    struct keep keep[NUM_KEPT];
+    /* Where levels are found: the vector itself, or a sample of it. */
+    struct sample sample;
+    struct measurement sample_measurement;
+    const struct walk *found_on;
+    struct measurement *found_in;
+    struct certificate *certificate; /* [NUM_KEPT * 9], at trip_certificate */
+    struct level_table *table;       /* [out->num_results] */
+    uint8_t *codes;                  /* of one result of this rank's shard */
+};
+
+/* Pure. Which elements an approach gives levels. */
+enum kept kept_of(enum approach approach);
+
+/* Pure. The certificate of a bit width. */
+struct certificate *trip_certificate(const struct trip *trip, enum kept kept, int bits);
+
+/* Pure. Whether an approach asked for gives levels to these elements. */
+bool trip_needs(const struct trip *trip, enum kept kept);
+
+/*
+ * Collective. Finds the optimum for all elements that some approach gives levels, for every bit
+ * width; and walks again over finer cells while the widest certificate is above --gap. The same
+ * status and certificates on every rank.
+ */
+QO_MUST_USE enum status certify_vector(struct trip *trip);
+
+/*
+ * Collective. Finds the levels of one result, whose approach and bits are set: the solution and
+ * solve_seconds. The same status and levels on every rank.
+ */
+QO_MUST_USE enum status solve_result(struct trip *trip, enum approach approach,
+                                     struct result *result, struct level_table *table);
+
+/* Local. The figures of merit, over all n elements: an outlier's error is zero. */
+void fill_figures(const struct trip *trip, enum approach approach, const struct encoding *encoding,
+                  struct result *result);
+
+#endif

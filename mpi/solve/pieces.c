@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "pieces.h"
+
+#include <math.h>
+
+#include "histogram_cell.h"
+#include "memory.h"
+
+/* A sum of 192 bits, little-endian, as the nearest double but for a unit or two. */
+static double wide_number(const uint64_t word[3])
+{
+    return ((double)word[2] * 0x1p64 + (double)word[1]) * 0x1p64 + (double)word[0];
+}
+
+/* sum -= a * b, modulo 2^192; `a` has at most 128 bits. */
+static void take_product(uint64_t sum[3], unsigned __int128 a, uint64_t b)
+{
+    unsigned __int128 low = (unsigned __int128)(uint64_t)a * b;
+    unsigned __int128 high = (unsigned __int128)(uint64_t)(a >> 64) * b + (uint64_t)(low >> 64);
+    const uint64_t product[3] = {(uint64_t)low, (uint64_t)high, (uint64_t)(high >> 64)};
+    uint64_t borrow = 0;
+    for (int i = 0; i < 3; i++) {
+        unsigned __int128 taken = (unsigned __int128)product[i] + borrow;
+        borrow = taken > sum[i];
+        sum[i] -= (uint64_t)taken;
+    }
+}
+
+/*
+ * The scatter of a cell's offsets. About the integer q nearest to their mean it is
+ * T - r^2 / n, with T the sum of (offset - q)^2 and r that of offset - q: T is an exact integer,
+ * and as |r| <= T and 2 |r| <= n the difference is at least half of it.
+ */
+static double offset_scatter(const struct cell *cell)
+{
+    unsigned __int128 sum = (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
+    uint64_t n = cell->count, q = (uint64_t)((sum + n / 2) / n);
+    uint64_t t[3] = {cell->square[0], cell->square[1], cell->square[2]};
+    unsigned __int128 whole = (unsigned __int128)q * n;
+    if (q > 0) /* T = squares - q (2 sum - q n); as q n <= sum + n / 2, the bracket is positive */
+        take_product(t, 2 * sum - whole, q);
+    double r = (double)(sum >= whole ? sum - whole : whole - sum);
+    return wide_number(t) - r * (r / (double)n);
+}
+
+/* What a non-empty cell is. Its ends and mean come from exact integers. */
+static struct piece piece_of(const struct histogram *histogram, int64_t i, int scale)
+{
+    const struct cell_map *map = &histogram->map;
+    const struct cell *cell = &histogram->cells[i];
+    double count = (double)cell->count;
+    if (histogram_is_single(cell)) {
+        double value = ldexp(histogram_mean(histogram, i) + 0.0, scale);
+        return (struct piece){value, value, 0, 0, count, 0};
+    }
+    uint64_t low = map->low[i], last = histogram_last_key(map, i);
+    unsigned __int128 sum = (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
+    unsigned __int128 rest = (unsigned __int128)(last - low) * cell->count - sum;
+    int ulp = histogram_ulp(map, i) + scale;
+    double end = histogram_key_value(map->type, last);
+    /* The next cell's first value, if it has one, so that neighbours share a point. */
+    double next = i + 1 < map->num_cells ? histogram_key_value(map->type, last + 1) : end;
+    next = isfinite(next) ? next : end;
+    struct piece piece = {.first = ldexp(histogram_key_value(map->type, low), scale),
+                          .last = ldexp(next, scale),
+                          .count = count};
+    piece.below = ldexp((double)sum / count, ulp);
+    piece.above = ldexp((double)rest / count, ulp) + (piece.last - ldexp(end, scale));
+    piece.scatter = ldexp(offset_scatter(cell), 2 * ulp);
+    return piece;
+}
+
+/* Which part of a cell lies in [lo, hi]. */
+enum part { PART_NONE, PART_SOME, PART_ALL };
+
+static enum part part_within(const struct histogram *histogram, int64_t i, double lo, double hi)
+{
+    const struct cell_map *map = &histogram->map;
+    double first, last;
+    if (histogram_is_single(&histogram->cells[i])) {
+        first = last = histogram_mean(histogram, i);
+    } else {
+        first = histogram_key_value(map->type, map->low[i]);
+        last = histogram_key_value(map->type, histogram_last_key(map, i));
+    }
+    if (last < lo || first > hi)
+        return PART_NONE;
+    return first >= lo && last <= hi ? PART_ALL : PART_SOME;
+}
+
+/* Adds a piece; -0.0 and +0.0 are one value. */
+static void add_piece(struct pieces *pieces, const struct piece *piece)
+{
+    struct piece *before = pieces->n > 0 ? &pieces->piece[pieces->n - 1] : NULL;
+    if (before && piece->first == piece->last && before->first == piece->first &&
+        before->last == piece->last)
+        before->count += piece->count;
+    else
+        pieces->piece[pieces->n++] = *piece;
+}
+
+enum status pieces_init(struct pieces *pieces, const struct histogram *histogram, double lo,
+                        double hi, double min, double max)
+{
+    enum status status;
+    int64_t count = 0;
+    int exponent;
+    *pieces = (struct pieces){.exact = true};
+    for (int64_t i = 0; i < histogram->map.num_cells; i++)
+        count += histogram->cells[i].count > 0;
+    QO_TRY(memory_alloc_large("pieces", count, sizeof *pieces->piece, &pieces->piece));
+    (void)frexp(fmax(fabs(min), fabs(max)), &exponent);
+    pieces->scale = PIECES_TOP - exponent;
+    for (int64_t i = 0; i < histogram->map.num_cells && min <= max; i++) {
+        if (histogram->cells[i].count == 0)
+            continue;
+        enum part part = part_within(histogram, i, lo, hi);
+        if (part == PART_NONE)
+            continue;
+        struct piece piece = piece_of(histogram, i, pieces->scale);
+        /* A cell of several values may have no width left after scaling. */
+        pieces->exact = pieces->exact && histogram_is_single(&histogram->cells[i]);
+        if (part == PART_ALL) {
+            add_piece(pieces, &piece);
+        } else if (pieces->num_cut < 2) { /* two bounds cut no more */
+            pieces->cut[pieces->num_cut++] = piece;
+        }
+    }
+done:
+    return status;
+}
+
+void pieces_clear(struct pieces *pieces)
+{
+    memory_free(pieces->piece);
+    *pieces = (struct pieces){0};
+}
