@@ -54,6 +54,7 @@ static enum status find_optima(struct trip *trip, enum kept kept)
     double start = clock_seconds();
     QO_TRY(optimal_open(&m->histogram, keep->lo, keep->hi, any ? fmax(m->min, keep->lo) : 1.0,
                         any ? fmin(m->max, keep->hi) : 0.0, &optimal));
+    optimal_set_gap(optimal, trip->job->options->gap);
     double opening = clock_seconds() - start;
     for (int b = 1; b <= 8; b++)
         num += bits[b];
@@ -166,7 +167,7 @@ enum status certify_vector(struct trip *trip)
         gap = widest_gap(trip);
     }
     if (!sampled && gap > wanted)
-        log_info("%s: certified to %.2g, not to --gap %g: finer cells would not fit",
+        log_info("%s: certified to %.2g, not to --gap %g: there are no more cells",
                  trip->walk.info->name, gap, trip->job->options->gap);
 done:
     return status;

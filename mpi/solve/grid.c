@@ -207,7 +207,7 @@ static enum status grid_solve(const struct problem *problem, struct solution *so
 {
     enum status status = QO_OK;
     struct grid_work work = {.problem = problem, .half = 1 << problem->bits >> 1};
-    *solution = (struct solution){.k = 1, .converged = true, .lower_bound = NAN};
+    *solution = (struct solution){.k = 1, .converged = true};
     if (!(problem->min <= problem->max))
         return QO_OK;
     QO_TRY(points_init(&work.points, problem));

@@ -20,7 +20,7 @@
 
 /* More parts than the law of the gap asks for: windows end somewhere, and parts are not as well
  * placed as planned cells. */
-#define MARGIN 1.5
+#define MARGIN 1.1
 
 /* Wishes in the making. */
 struct wishes {

@@ -222,7 +222,6 @@ static bool solve_distinct(const struct problem *problem, struct solution *solut
         return false;
     solution->k = count;
     solution->converged = true;
-    solution->lower_bound = 0;
     return true;
 }
 
@@ -230,7 +229,7 @@ static bool solve_distinct(const struct problem *problem, struct solution *solut
 static enum status lloyd_solve(const struct problem *problem, struct solution *solution)
 {
     struct lloyd lloyd = {.problem = problem};
-    *solution = (struct solution){.lower_bound = NAN};
+    *solution = (struct solution){0};
     return solve_distinct(problem, solution) ? QO_OK : lloyd_run(&lloyd, solution);
 }
 

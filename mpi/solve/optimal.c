@@ -22,11 +22,12 @@
 #include "spread.h"
 #include "wide.h"
 
-/* Points a level at most: a gap near 1.5 / 1024^2 = 1e-6, below which rounding and sampling of the
- * data matter more. */
-#define RESOLUTION 1024
+/* The gap that points are made for unless a smaller one is wanted: what is left below it matters
+ * less than the sampling of the data does. With M points a level it is about 1.5 / M^2. */
+#define ENOUGH_GAP 1e-6
+#define GAP_POINTS 1.5
 
-/* Points at most: 32 MiB of costs. For 256 levels they are 512 a level, a gap near 6e-6. */
+/* Points at most: 27 MiB of costs. For 256 levels they are 512 a level, a gap near 6e-6. */
 #define MAX_POINTS 131072
 
 /* Lloyd's steps on the pieces. The levels are those of the points, which lie as near to those of
@@ -41,6 +42,7 @@
 struct optimal {
     const struct histogram *histogram;
     double lo, hi;
+    double gap; /* that is wanted */
     struct pieces pieces;
 };
 
@@ -49,10 +51,15 @@ enum status optimal_open(const struct histogram *histogram, double lo, double hi
 {
     enum status status;
     QO_TRY(memory_alloc("optimal quantizers", 1, sizeof **optimal, optimal));
-    **optimal = (struct optimal){.histogram = histogram, .lo = lo, .hi = hi};
+    **optimal = (struct optimal){.histogram = histogram, .lo = lo, .hi = hi, .gap = ENOUGH_GAP};
     QO_TRY(pieces_init(&(*optimal)->pieces, histogram, lo, hi, min, max));
 done:
     return status;
+}
+
+void optimal_set_gap(struct optimal *optimal, double gap)
+{
+    optimal->gap = fmin(gap, ENOUGH_GAP);
 }
 
 void optimal_close(struct optimal *optimal)
@@ -296,7 +303,8 @@ enum status optimal_find(struct optimal *optimal, int k, struct optimum *optimum
 {
     enum status status = QO_OK;
     const struct pieces *pieces = &optimal->pieces;
-    int most = MAX_POINTS / k, resolution = most < RESOLUTION ? most : RESOLUTION;
+    double most = MAX_POINTS / k, wanted = sqrt(GAP_POINTS / optimal->gap);
+    int resolution = (int)(wanted < most ? wanted : most);
     bool merged = false;
     *optimum = (struct optimum){.asked = k};
     if (find_distinct(optimal, k, optimum))

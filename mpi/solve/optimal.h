@@ -31,6 +31,10 @@ struct optimal;
 QO_MUST_USE enum status optimal_open(const struct histogram *histogram, double lo, double hi,
                                      double min, double max, struct optimal **optimal);
 
+/* Local. Makes certificates as sharp as this gap asks for, if cells are as fine: 1e-6 unless it is
+ * called. Smaller ones take longer to find. */
+void optimal_set_gap(struct optimal *optimal, double gap);
+
 /* Local. The optimum for 1 <= k <= SOLVER_MAX_LEVELS levels; without elements the single level 0.
  * Does not depend on what was found before. QO_NO_MEMORY. */
 QO_MUST_USE enum status optimal_find(struct optimal *optimal, int k, struct optimum *optimum);

@@ -2,9 +2,32 @@
 #include "pieces.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "histogram_cell.h"
 #include "memory.h"
+
+/* 2^exponent, a normal number. */
+static double power_of_two(int exponent)
+{
+    uint64_t bits = (uint64_t)(exponent + 1023) << 52;
+    double power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+/* x * 2^exponent for |exponent| < 2000, as ldexp in the time of two products. */
+static double scaled(double x, int exponent)
+{
+    int half = exponent / 2;
+    return x * power_of_two(half) * power_of_two(exponent - half);
+}
+
+/* A sum of 128 bits as a double. */
+static double number_of(unsigned __int128 sum)
+{
+    return sum <= UINT64_MAX ? (double)(uint64_t)sum : (double)sum;
+}
 
 /* A sum of 192 bits, little-endian, as the nearest double but for a unit or two. */
 static double wide_number(const uint64_t word[3])
@@ -34,23 +57,25 @@ static void take_product(uint64_t sum[3], unsigned __int128 a, uint64_t b)
 static double offset_scatter(const struct cell *cell)
 {
     unsigned __int128 sum = (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
-    uint64_t n = cell->count, q = (uint64_t)((sum + n / 2) / n);
+    uint64_t n = cell->count;
+    bool narrow = sum <= UINT64_MAX / 2; /* wide divisions take longer than all else here */
+    uint64_t q = narrow ? ((uint64_t)sum + n / 2) / n : (uint64_t)((sum + n / 2) / n);
     uint64_t t[3] = {cell->square[0], cell->square[1], cell->square[2]};
     unsigned __int128 whole = (unsigned __int128)q * n;
     if (q > 0) /* T = squares - q (2 sum - q n); as q n <= sum + n / 2, the bracket is positive */
         take_product(t, 2 * sum - whole, q);
-    double r = (double)(sum >= whole ? sum - whole : whole - sum);
+    double r = number_of(sum >= whole ? sum - whole : whole - sum);
     return wide_number(t) - r * (r / (double)n);
 }
 
 /* What a non-empty cell is. Its ends and mean come from exact integers. */
-static struct piece piece_of(const struct histogram *histogram, int64_t i, int scale)
+static struct piece piece_of(const struct histogram *histogram, int64_t i, bool single, int scale)
 {
     const struct cell_map *map = &histogram->map;
     const struct cell *cell = &histogram->cells[i];
     double count = (double)cell->count;
-    if (histogram_is_single(cell)) {
-        double value = ldexp(histogram_mean(histogram, i) + 0.0, scale);
+    if (single) {
+        double value = scaled(histogram_mean(histogram, i) + 0.0, scale);
         return (struct piece){value, value, 0, 0, count, 0};
     }
     uint64_t low = map->low[i], last = histogram_last_key(map, i);
@@ -61,23 +86,24 @@ static struct piece piece_of(const struct histogram *histogram, int64_t i, int s
     /* The next cell's first value, if it has one, so that neighbours share a point. */
     double next = i + 1 < map->num_cells ? histogram_key_value(map->type, last + 1) : end;
     next = isfinite(next) ? next : end;
-    struct piece piece = {.first = ldexp(histogram_key_value(map->type, low), scale),
-                          .last = ldexp(next, scale),
+    struct piece piece = {.first = scaled(histogram_key_value(map->type, low), scale),
+                          .last = scaled(next, scale),
                           .count = count};
-    piece.below = ldexp((double)sum / count, ulp);
-    piece.above = ldexp((double)rest / count, ulp) + (piece.last - ldexp(end, scale));
-    piece.scatter = ldexp(offset_scatter(cell), 2 * ulp);
+    piece.below = scaled(number_of(sum) / count, ulp);
+    piece.above = scaled(number_of(rest) / count, ulp) + (piece.last - scaled(end, scale));
+    piece.scatter = scaled(scaled(offset_scatter(cell), ulp), ulp);
     return piece;
 }
 
 /* Which part of a cell lies in [lo, hi]. */
 enum part { PART_NONE, PART_SOME, PART_ALL };
 
-static enum part part_within(const struct histogram *histogram, int64_t i, double lo, double hi)
+static enum part part_within(const struct histogram *histogram, int64_t i, bool single, double lo,
+                             double hi)
 {
     const struct cell_map *map = &histogram->map;
     double first, last;
-    if (histogram_is_single(&histogram->cells[i])) {
+    if (single) {
         first = last = histogram_mean(histogram, i);
     } else {
         first = histogram_key_value(map->type, map->low[i]);
@@ -114,12 +140,13 @@ enum status pieces_init(struct pieces *pieces, const struct histogram *histogram
     for (int64_t i = 0; i < histogram->map.num_cells && min <= max; i++) {
         if (histogram->cells[i].count == 0)
             continue;
-        enum part part = part_within(histogram, i, lo, hi);
+        bool single = histogram_is_single(&histogram->cells[i]);
+        enum part part = part_within(histogram, i, single, lo, hi);
         if (part == PART_NONE)
             continue;
-        struct piece piece = piece_of(histogram, i, pieces->scale);
+        struct piece piece = piece_of(histogram, i, single, pieces->scale);
         /* A cell of several values may have no width left after scaling. */
-        pieces->exact = pieces->exact && histogram_is_single(&histogram->cells[i]);
+        pieces->exact = pieces->exact && single;
         if (part == PART_ALL) {
             add_piece(pieces, &piece);
         } else if (pieces->num_cut < 2) { /* two bounds cut no more */

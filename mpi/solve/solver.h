@@ -43,19 +43,19 @@ enum range_kind { RANGE_GIVEN, RANGE_MINMAX, RANGE_OPTIMAL };
 /* How Lloyd steps start. */
 enum init { INIT_OPTIMAL, INIT_QUANTILE, INIT_KMEANS_PP, INIT_RANDOM };
 
+struct optimum;
+
 /*
  * A problem: the levels for the elements of a histogram that lie in [lo, hi]. `min` and `max` are
  * the smallest and largest such element; min > max where there is none.
  */
-struct optimum;
-
 struct problem {
     const struct histogram *histogram;
-    const struct optimum *optimum; /* of these elements for 2^bits levels (optimal.h); NULL: not known */
+    const struct optimum *optimum; /* of these elements (optimal.h), or NULL: not known */
     double lo, hi;
     double min, max;
     int64_t num_elements; /* of the whole vector: history's mse is per element, outliers too */
-    int bits;         /* 1 to 8: at most 2^bits levels */
+    int bits;             /* 1 to 8: at most 2^bits levels */
     enum levels_kind kind;
     enum range_kind range;
     double range_lo, range_hi; /* for RANGE_GIVEN */
@@ -78,7 +78,6 @@ struct solution {
     double level[SOLVER_MAX_LEVELS]; /* finite, strictly ascending */
     int iterations;
     bool converged;
-    double lower_bound; /* on the rmse of any 2^bits levels; NaN where no bound was proven */
     int num_steps;
     struct step *steps; /* [num_steps], or NULL */
 };

@@ -18,7 +18,7 @@ static bool uniform_applicable(const struct problem *problem)
 static enum status uniform_solve(const struct problem *problem, struct solution *solution)
 {
     double lo = problem->range_lo, hi = problem->range_hi;
-    *solution = (struct solution){.converged = true, .lower_bound = NAN};
+    *solution = (struct solution){.converged = true};
     if (problem->range == RANGE_MINMAX) {
         bool any = problem->min <= problem->max;
         lo = any ? problem->min : 0;
