@@ -96,7 +96,7 @@ def scipy_kmeans2(x, k):
 def assign(x, levels):
     """Codes, for those that only find levels: by faiss itself."""
     index = faiss.IndexFlatL2(1)
-    index.add(np.ascontiguousarray(levels, np.float32)[:, None])
+    index.add(np.asarray(levels, np.float32).reshape(-1, 1))
     index.search(x[:, None], 1)
 
 

@@ -13,9 +13,8 @@
  * of the same name in its folder.
  */
 
-/* Elements of a chunk: their codes and residuals wait in the first-level cache, beside the tables
- * that they are looked up in, to be packed or summed. */
-#define CPU_CHUNK 256
+/* Elements of a chunk: the codes of so many wait in the first-level cache to be packed. */
+#define CPU_CHUNK 1024
 
 /* Elements that the SIMD levels take at a time: as many as there are error lanes. */
 #define CPU_GROUP QO_LANES

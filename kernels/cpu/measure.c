@@ -3,9 +3,11 @@
 #include "measure_block.h"
 
 /* Counting, element by element: what every level must do. */
-static void count_f32(const struct lookup *lookup, uint32_t *key, int n, uintptr_t ahead,
+static bool count_f32(const struct lookup *lookup, const uint32_t *bits, int n, uintptr_t ahead,
                       struct measure_part *part)
 {
+    uint32_t key[MEASURE_CHUNK];
+    bool equal = measure_keys_f32(bits, n, key, part);
     (void)ahead;
     for (int i = 0; i < n; i++) {
         uint32_t word = lookup->word[key[i] >> (23 - LOOKUP_TOP_BITS)];
@@ -18,11 +20,14 @@ static void count_f32(const struct lookup *lookup, uint32_t *key, int n, uintptr
         slim->count_sum += ((uint64_t)1 << 40) + offset;
         slim->square += offset * offset;
     }
+    return equal;
 }
 
-static void count_f64(const struct lookup *lookup, uint64_t *key, int n, uintptr_t ahead,
+static bool count_f64(const struct lookup *lookup, const uint64_t *bits, int n, uintptr_t ahead,
                       struct measure_part *part)
 {
+    uint64_t key[MEASURE_CHUNK];
+    bool equal = measure_keys_f64(bits, n, key, part);
     (void)ahead;
     for (int i = 0; i < n; i++) {
         uint32_t word = lookup->word[key[i] >> (52 - LOOKUP_TOP_BITS)];
@@ -33,6 +38,7 @@ static void count_f64(const struct lookup *lookup, uint64_t *key, int n, uintptr
         measure_sum_f64(&part->broad[lookup_place(word, key[i])],
                         key[i] & (((uint64_t)1 << (word & 63)) - 1), 1);
     }
+    return equal;
 }
 
 void measure_portable(const struct lookup *lookup, const struct sorter *fills,

@@ -9,33 +9,34 @@
  * is the same C for all, compiled with a level's instructions; a level brings the loop that counts,
  * which takes nearly all of the time, for float32 and float64.
  *
- * A chunk goes through three loops. The first makes keys and extremes. If neighbours are equal, a
- * second takes the key that they share out of the chunk and counts it at once: else each of many
- * equal elements would wait for the store of the one before. The third finds cells and counts.
+ * Equal neighbours are a case of their own, because each would wait for the store of the one
+ * before. Where a chunk has some, in the next one a value that neighbours share is taken out and
+ * counted at once, so that zeros or fills are faster than other numbers.
  */
 
+/* Elements of a chunk: what a level puts aside of it stays in a first-level cache. */
+#define MEASURE_CHUNK 1024
+
 /*
- * How a level counts key[n] <= MEASURE_CHUNK. It may write there, and MEASURE_SPARE keys beyond.
- * `ahead` is the address of the elements that come two chunks later: they may be asked for
- * meanwhile, an element a key. (The processor's own guess stops while a chunk is counted.) It may
- * lie beyond the array.
+ * How a level counts bits[n], n <= MEASURE_CHUNK: cells and extremes. Returns whether it saw equal
+ * neighbours. `ahead` is the address of the elements that come a chunk later: they may be asked for
+ * meanwhile, an element an element. It may lie beyond the array.
  */
 struct measure_counters {
-    void (*f32)(const struct lookup *lookup, uint32_t *key, int n, uintptr_t ahead,
+    bool (*f32)(const struct lookup *lookup, const uint32_t *bits, int n, uintptr_t ahead,
                 struct measure_part *part);
-    void (*f64)(const struct lookup *lookup, uint64_t *key, int n, uintptr_t ahead,
+    bool (*f64)(const struct lookup *lookup, const uint64_t *bits, int n, uintptr_t ahead,
                 struct measure_part *part);
 };
 
-/* Elements of a chunk: keys and what a level puts aside stay in half of a first-level cache. */
-#define MEASURE_CHUNK 512
-
-/* Folds the extremes of finite elements, as signed keys that were seen or not, into a part's. */
+/* Folds the extremes of finite elements into a part's. */
 CPU_INLINE void measure_extremes(struct measure_part *part, uint64_t min, uint64_t max)
 {
     part->min_key = min < part->min_key ? min : part->min_key;
     part->max_key = max > part->max_key ? max : part->max_key;
 }
+
+/* float32 */
 
 /* Turns fills into NaN and counts them. */
 CPU_INLINE int64_t measure_hide_f32(const struct sorter *fills, uint32_t *bits, int n)
@@ -50,37 +51,52 @@ CPU_INLINE int64_t measure_hide_f32(const struct sorter *fills, uint32_t *bits, 
     return count;
 }
 
-/*
- * Keys of float32, and their extremes. Signed keys (the order-preserving key with its top bit
- * flipped) are compared, because every SIMD level can.
- */
-CPU_INLINE void measure_keys_f32(const uint32_t *bits, int n, uint32_t *key, int32_t *min,
-                                 int32_t *max)
+/* The signed key: the order-preserving one with its top bit flipped. Every SIMD level can compare
+ * it. */
+CPU_INLINE int32_t measure_order_f32(uint32_t bits)
 {
-    int32_t least = INT32_MAX, most = INT32_MIN;
-    for (int i = 0; i < n; i++) {
-        int32_t word = (int32_t)bits[i];
-        int32_t order = word ^ (int32_t)((uint32_t)(word >> 31) >> 1);
-        least = order < least ? order : least;
-        most = order > most ? order : most;
-        key[i] = (uint32_t)order ^ 0x80000000u;
-    }
-    *min = least;
-    *max = most;
+    int32_t word = (int32_t)bits;
+    return word ^ (int32_t)((uint32_t)(word >> 31) >> 1);
 }
 
-/* The extremes of the finite among n >= 1 keys, once infinities or NaN have been seen. */
-CPU_INLINE void measure_finite_f32(const uint32_t *key, int n, struct measure_part *part)
+/* Folds extremes, as signed keys over all n >= 1 elements, into a part's: where there are
+ * infinities or NaN, once more without them. */
+CPU_INLINE void measure_fold_f32(const uint32_t *bits, int n, int32_t min, int32_t max,
+                                 struct measure_part *part)
 {
-    const uint32_t first = 0x00800000, last = 0xff7fffff; /* -FLT_MAX, FLT_MAX */
-    uint32_t least = UINT32_MAX, most = 0;
-    for (int i = 0; i < n; i++) {
-        bool finite = (key[i] >= first) & (key[i] <= last);
-        least = finite && key[i] < least ? key[i] : least;
-        most = finite && key[i] > most ? key[i] : most;
+    const int32_t first = (int32_t)0x80800000, last = 0x7f7fffff; /* -FLT_MAX, FLT_MAX */
+    if (min < first || max > last) {
+        min = INT32_MAX;
+        max = INT32_MIN;
+        for (int i = 0; i < n; i++) {
+            int32_t order = measure_order_f32(bits[i]);
+            bool finite = (order >= first) & (order <= last);
+            int32_t low = finite ? order : INT32_MAX, high = finite ? order : INT32_MIN;
+            min = low < min ? low : min;
+            max = high > max ? high : max;
+        }
     }
-    if (least <= most)
-        measure_extremes(part, least, most);
+    if (min <= max) /* else nothing was finite */
+        measure_extremes(part, (uint32_t)min ^ 0x80000000u, (uint32_t)max ^ 0x80000000u);
+}
+
+/* Makes keys of bits[n] and folds their extremes; returns whether neighbours are equal. */
+CPU_INLINE bool measure_keys_f32(const uint32_t *bits, int n, uint32_t *key,
+                                 struct measure_part *part)
+{
+    int32_t min = INT32_MAX, max = INT32_MIN;
+    uint32_t equal = 0;
+    for (int i = 0; i < n; i++) {
+        int32_t order = measure_order_f32(bits[i]);
+        min = order < min ? order : min;
+        max = order > max ? order : max;
+        key[i] = (uint32_t)order ^ 0x80000000u;
+    }
+    for (int i = 0; i + 1 < n; i++)
+        equal |= key[i] == key[i + 1];
+    if (n > 0)
+        measure_fold_f32(bits, n, min, max, part);
+    return equal != 0;
 }
 
 /* Counts `copies` elements of one key, in a cell of any kind. */
@@ -96,26 +112,25 @@ CPU_INLINE void measure_add_f32(const struct lookup *lookup, uint64_t key, uint6
         measure_empty_cell(part, cell);
 }
 
-/* Takes the key that two neighbours share, if there is one, out of key[n] and counts it; returns
- * how many are left. */
-CPU_INLINE int measure_take_f32(const struct lookup *lookup, uint32_t *key, int n,
+/* Takes what the first equal neighbours share, if there are any, out of bits[n] and counts it;
+ * returns how many elements are left. */
+CPU_INLINE int measure_take_f32(const struct lookup *lookup, uint32_t *bits, int n,
                                 struct measure_part *part)
 {
-    uint32_t equal = 0;
-    for (int i = 0; i + 1 < n; i++)
-        equal |= key[i] == key[i + 1];
-    if (!equal)
-        return n;
     int at = 0;
-    while (key[at] != key[at + 1])
+    while (at + 1 < n && bits[at] != bits[at + 1])
         at++;
-    uint32_t taken = key[at];
+    if (at + 1 >= n)
+        return n;
+    uint32_t taken = bits[at];
+    int32_t order = measure_order_f32(taken);
     int left = at;
     for (int i = at; i < n; i++) {
-        key[left] = key[i];
-        left += key[i] != taken;
+        bits[left] = bits[i];
+        left += bits[i] != taken;
     }
-    measure_add_f32(lookup, taken, (uint64_t)(n - left), part);
+    measure_add_f32(lookup, (uint32_t)order ^ 0x80000000u, (uint64_t)(n - left), part);
+    measure_fold_f32(&taken, 1, order, order, part);
     return left;
 }
 
@@ -124,27 +139,26 @@ CPU_INLINE void measure_block_f32(const struct lookup *lookup, const struct sort
                                   const uint32_t *x, int64_t n, struct measure_part *part,
                                   const struct measure_counters *count)
 {
-    uint32_t bits[MEASURE_CHUNK], key[MEASURE_CHUNK + MEASURE_SPARE];
+    uint32_t bits[MEASURE_CHUNK];
+    bool equal = false;
     for (int64_t i = 0; i < n; i += MEASURE_CHUNK) {
-        int m = n - i < MEASURE_CHUNK ? (int)(n - i) : MEASURE_CHUNK;
+        int m = n - i < MEASURE_CHUNK ? (int)(n - i) : MEASURE_CHUNK, left = m;
         const uint32_t *source = x + i;
-        int32_t min, max;
-        if (fills->has_fills) {
+        if (fills->has_fills || equal) {
             memcpy(bits, source, (size_t)m * sizeof *bits);
-            part->num_fill += measure_hide_f32(fills, bits, m);
             source = bits;
         }
-        measure_keys_f32(source, m, key, &min, &max);
-        if (min >= (int32_t)0x80800000 && max <= 0x7f7fffff)
-            measure_extremes(part, (uint32_t)min ^ 0x80000000u, (uint32_t)max ^ 0x80000000u);
-        else
-            measure_finite_f32(key, m, part);
-        m = measure_take_f32(lookup, key, m, part);
-        count->f32(lookup, key, m, (uintptr_t)(x + i) + 2 * sizeof bits, part);
+        if (fills->has_fills)
+            part->num_fill += measure_hide_f32(fills, bits, m);
+        if (equal)
+            left = measure_take_f32(lookup, bits, m, part);
+        equal = count->f32(lookup, source, left, (uintptr_t)(x + i) + sizeof bits, part);
+        equal |= left < m;
     }
 }
 
-/* Makes NaN of fill values, so that one test leaves both out; returns how many. */
+/* float64: the same. */
+
 CPU_INLINE int64_t measure_hide_f64(const struct sorter *fills, uint64_t *bits, int n)
 {
     int64_t count = 0;
@@ -157,33 +171,48 @@ CPU_INLINE int64_t measure_hide_f64(const struct sorter *fills, uint64_t *bits, 
     return count;
 }
 
-/* As for float32. */
-CPU_INLINE void measure_keys_f64(const uint64_t *bits, int n, uint64_t *key, int64_t *min,
-                                 int64_t *max)
+CPU_INLINE int64_t measure_order_f64(uint64_t bits)
 {
-    int64_t least = INT64_MAX, most = INT64_MIN;
-    for (int i = 0; i < n; i++) {
-        int64_t word = (int64_t)bits[i];
-        int64_t order = word ^ (int64_t)((uint64_t)(word >> 63) >> 1);
-        least = order < least ? order : least;
-        most = order > most ? order : most;
-        key[i] = (uint64_t)order ^ ((uint64_t)1 << 63);
-    }
-    *min = least;
-    *max = most;
+    int64_t word = (int64_t)bits;
+    return word ^ (int64_t)((uint64_t)(word >> 63) >> 1);
 }
 
-CPU_INLINE void measure_finite_f64(const uint64_t *key, int n, struct measure_part *part)
+CPU_INLINE void measure_fold_f64(const uint64_t *bits, int n, int64_t min, int64_t max,
+                                 struct measure_part *part)
 {
-    const uint64_t first = (uint64_t)1 << 52, last = ~first; /* -DBL_MAX, DBL_MAX */
-    uint64_t least = UINT64_MAX, most = 0;
-    for (int i = 0; i < n; i++) {
-        bool finite = (key[i] >= first) & (key[i] <= last);
-        least = finite && key[i] < least ? key[i] : least;
-        most = finite && key[i] > most ? key[i] : most;
+    const int64_t last = INT64_C(0x7fefffffffffffff), first = -last - 1; /* DBL_MAX, -DBL_MAX */
+    if (min < first || max > last) {
+        min = INT64_MAX;
+        max = INT64_MIN;
+        for (int i = 0; i < n; i++) {
+            int64_t order = measure_order_f64(bits[i]);
+            bool finite = (order >= first) & (order <= last);
+            int64_t low = finite ? order : INT64_MAX, high = finite ? order : INT64_MIN;
+            min = low < min ? low : min;
+            max = high > max ? high : max;
+        }
     }
-    if (least <= most)
-        measure_extremes(part, least, most);
+    if (min <= max) /* else nothing was finite */
+        measure_extremes(part, (uint64_t)min ^ ((uint64_t)1 << 63),
+                         (uint64_t)max ^ ((uint64_t)1 << 63));
+}
+
+CPU_INLINE bool measure_keys_f64(const uint64_t *bits, int n, uint64_t *key,
+                                 struct measure_part *part)
+{
+    int64_t min = INT64_MAX, max = INT64_MIN;
+    uint64_t equal = 0;
+    for (int i = 0; i < n; i++) {
+        int64_t order = measure_order_f64(bits[i]);
+        min = order < min ? order : min;
+        max = order > max ? order : max;
+        key[i] = (uint64_t)order ^ ((uint64_t)1 << 63);
+    }
+    for (int i = 0; i + 1 < n; i++)
+        equal |= key[i] == key[i + 1];
+    if (n > 0)
+        measure_fold_f64(bits, n, min, max, part);
+    return equal != 0;
 }
 
 /* Adds `copies` elements at an offset to a cell. */
@@ -206,51 +235,45 @@ CPU_INLINE void measure_add_f64(const struct lookup *lookup, uint64_t key, uint6
     measure_sum_f64(&part->broad[cell], key - lookup->before[cell] - 1, copies);
 }
 
-CPU_INLINE int measure_take_f64(const struct lookup *lookup, uint64_t *key, int n,
+CPU_INLINE int measure_take_f64(const struct lookup *lookup, uint64_t *bits, int n,
                                 struct measure_part *part)
 {
-    uint64_t equal = 0;
-    for (int i = 0; i + 1 < n; i++)
-        equal |= key[i] == key[i + 1];
-    if (!equal)
-        return n;
     int at = 0;
-    while (key[at] != key[at + 1])
+    while (at + 1 < n && bits[at] != bits[at + 1])
         at++;
-    uint64_t taken = key[at];
+    if (at + 1 >= n)
+        return n;
+    uint64_t taken = bits[at];
+    int64_t order = measure_order_f64(taken);
     int left = at;
     for (int i = at; i < n; i++) {
-        key[left] = key[i];
-        left += key[i] != taken;
+        bits[left] = bits[i];
+        left += bits[i] != taken;
     }
-    measure_add_f64(lookup, taken, (uint64_t)(n - left), part);
+    measure_add_f64(lookup, (uint64_t)order ^ ((uint64_t)1 << 63), (uint64_t)(n - left), part);
+    measure_fold_f64(&taken, 1, order, order, part);
     return left;
 }
 
-/* A block of float64. */
 CPU_INLINE void measure_block_f64(const struct lookup *lookup, const struct sorter *fills,
                                   const uint64_t *x, int64_t n, struct measure_part *part,
                                   const struct measure_counters *count)
 {
-    const uint64_t sign = (uint64_t)1 << 63;
-    const int64_t last = INT64_C(0x7fefffffffffffff), first = -last - 1; /* DBL_MAX, -DBL_MAX */
-    uint64_t bits[MEASURE_CHUNK], key[MEASURE_CHUNK + MEASURE_SPARE];
+    uint64_t bits[MEASURE_CHUNK];
+    bool equal = false;
     for (int64_t i = 0; i < n; i += MEASURE_CHUNK) {
-        int m = n - i < MEASURE_CHUNK ? (int)(n - i) : MEASURE_CHUNK;
+        int m = n - i < MEASURE_CHUNK ? (int)(n - i) : MEASURE_CHUNK, left = m;
         const uint64_t *source = x + i;
-        int64_t min, max;
-        if (fills->has_fills) {
+        if (fills->has_fills || equal) {
             memcpy(bits, source, (size_t)m * sizeof *bits);
-            part->num_fill += measure_hide_f64(fills, bits, m);
             source = bits;
         }
-        measure_keys_f64(source, m, key, &min, &max);
-        if (min >= first && max <= last)
-            measure_extremes(part, (uint64_t)min ^ sign, (uint64_t)max ^ sign);
-        else
-            measure_finite_f64(key, m, part);
-        m = measure_take_f64(lookup, key, m, part);
-        count->f64(lookup, key, m, (uintptr_t)(x + i) + 2 * sizeof bits, part);
+        if (fills->has_fills)
+            part->num_fill += measure_hide_f64(fills, bits, m);
+        if (equal)
+            left = measure_take_f64(lookup, bits, m, part);
+        equal = count->f64(lookup, source, left, (uintptr_t)(x + i) + sizeof bits, part);
+        equal |= left < m;
     }
 }
 

@@ -31,11 +31,14 @@
 #define SUMS_COPIES 4
 #define SUMS_STRIDE (QO_MAX_LEVELS + 8)
 
-/* Codes and residuals of a chunk. */
+/* Elements of a chunk: they must leave room for the tables in the first-level cache. */
+#define SUMS_CHUNK 256
+
+/* Slots, codes and residuals of a chunk. */
 struct sums_chunk {
-    uint16_t slot[CPU_CHUNK];
-    uint8_t code[CPU_CHUNK] __attribute__((aligned(QO_ALIGNMENT)));
-    uint64_t residual[CPU_CHUNK] __attribute__((aligned(QO_ALIGNMENT)));
+    uint16_t slot[SUMS_CHUNK];
+    uint8_t code[SUMS_CHUNK] __attribute__((aligned(QO_ALIGNMENT)));
+    uint64_t residual[SUMS_CHUNK] __attribute__((aligned(QO_ALIGNMENT)));
 };
 
 struct sums_tables {
@@ -49,7 +52,7 @@ CPU_INLINE void sums_add(struct sums_tables *tables, const struct sums_chunk *ch
     for (int64_t i = 0; i < n; i += SUMS_COPIES)
         for (int c = 0; c < SUMS_COPIES; c++)
             tables->sum[c][chunk->code[i + c]] += chunk->residual[i + c];
-    tables->num_terms += CPU_CHUNK / SUMS_COPIES;
+    tables->num_terms += SUMS_CHUNK / SUMS_COPIES;
 }
 
 /* Adds a sum of up to SUMS_MOST patterns to level i of the block. */
@@ -74,7 +77,7 @@ CPU_INLINE void sums_add_chunk(struct sums_tables *tables, const struct sums_chu
                                int64_t n, int k, struct assign_sums *sums)
 {
     sums_add(tables, chunk, n);
-    if (tables->num_terms + CPU_CHUNK / SUMS_COPIES > SUMS_MOST)
+    if (tables->num_terms + SUMS_CHUNK / SUMS_COPIES > SUMS_MOST)
         sums_flush(tables, k, sums);
 }
 

@@ -3,6 +3,7 @@
 #define QO_DIST_REDUCE_H
 
 #include <stdint.h>
+#include <string.h>
 
 #include "comm.h"
 
@@ -17,6 +18,21 @@ void reduce_sum(const struct comm *comm, int64_t *x, int64_t n);
 
 /* Collective. x[n] becomes the maximum over ranks. */
 void reduce_max(const struct comm *comm, int64_t *x, int64_t n);
+
+/* Pure. A double >= 0 as an integer that compares as it does, for reduce_max; and back. */
+static inline int64_t reduce_bits(double x)
+{
+    int64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline double reduce_number(int64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 
 /* Collective. The sum of x over the ranks below this one; 0 on rank 0. */
 int64_t reduce_sum_before(const struct comm *comm, int64_t x);

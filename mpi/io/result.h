@@ -32,8 +32,8 @@ struct result {
     double bits_per_value, compression_ratio;
     double optimality_gap; /* NaN where nothing is certified */
     int64_t sample_size;   /* elements on which the levels were found; 0: all */
-    double sample_excess;  /* by how much of itself the rmse is above that of the sample; at least 0;
-                            * NaN where all elements were used */
+    double sample_excess; /* by how much of itself the rmse is above that of the sample; at least 0;
+                           * NaN where all elements were used */
     double solve_seconds, encode_seconds;
     bool has_codes;  /* false with --output none: then there is no digest either */
     uint64_t digest; /* of codes, levels and outliers: the same for any number of ranks */

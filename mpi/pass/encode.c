@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
 
-#include <string.h>
-
 #include "clock.h"
 #include "memory.h"
 #include "reduce.h"
 
 /* Outliers on their way to the file, at a time: 4 MiB of indices and float64 values. */
 #define OUTLIERS_AT_A_TIME (1 << 18)
-
-/* Bits of a double >= 0: they compare as integers do. */
-static int64_t bits_of(double x)
-{
-    int64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double from_bits(int64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 enum status encode_vector(const struct walk *walk, const struct level_table *table, uint8_t *codes,
                           struct encoding *encoding)
@@ -45,15 +28,15 @@ enum status encode_vector(const struct walk *walk, const struct level_table *tab
                                                (int64_t)QO_BLOCK / 8 * table->bits);
     exact_sum_carry(&totals.error);
     sums.error = totals.error;
-    int64_t maxima[2] = {bits_of(totals.max_error), bits_of(seconds)};
+    int64_t maxima[2] = {reduce_bits(totals.max_error), reduce_bits(seconds)};
     reduce_sum(walk->comm, (int64_t *)&sums, (int64_t)(sizeof sums / sizeof(int64_t)));
     reduce_max(walk->comm, maxima, 2);
     *encoding = (struct encoding){
         .error = exact_sum_round(&sums.error),
-        .max_error = from_bits(maxima[0]),
+        .max_error = reduce_number(maxima[0]),
         .num_outliers = sums.outliers,
         .digest = (uint64_t)sums.digest,
-        .seconds = from_bits(maxima[1]),
+        .seconds = reduce_number(maxima[1]),
         .my_outliers = totals.num_outliers,
         .outliers_before = reduce_sum_before(walk->comm, totals.num_outliers),
     };

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "score.h"
 
-#include <string.h>
-
 #include "clock.h"
 #include "memory.h"
 #include "reduce.h"
@@ -15,21 +13,6 @@ struct sums {
 
 #define SUMS_WORDS ((int64_t)(sizeof(struct sums) / sizeof(int64_t)))
 
-/* Bits of a double >= 0: they compare as integers do. */
-static int64_t bits_of(double x)
-{
-    int64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double from_bits(int64_t bits)
-{
-    double x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* Collective. This rank's totals to those of all: one sum and one maximum for all quantizers. */
 static void reduce_totals(const struct walk *walk, struct encode_totals *totals, int num,
                           double seconds, struct sums *sums, int64_t *maxima,
@@ -38,16 +21,16 @@ static void reduce_totals(const struct walk *walk, struct encode_totals *totals,
     for (int i = 0; i < num; i++) {
         exact_sum_carry(&totals[i].error);
         sums[i] = (struct sums){totals[i].num_outliers, totals[i].error};
-        maxima[i] = bits_of(totals[i].max_error);
+        maxima[i] = reduce_bits(totals[i].max_error);
     }
-    maxima[num] = bits_of(seconds);
+    maxima[num] = reduce_bits(seconds);
     reduce_sum(walk->comm, (int64_t *)sums, num * SUMS_WORDS);
     reduce_max(walk->comm, maxima, num + 1);
     for (int i = 0; i < num; i++)
         encoding[i] = (struct encoding){.error = exact_sum_round(&sums[i].error),
-                                        .max_error = from_bits(maxima[i]),
+                                        .max_error = reduce_number(maxima[i]),
                                         .num_outliers = sums[i].outliers,
-                                        .seconds = from_bits(maxima[num]) / num,
+                                        .seconds = reduce_number(maxima[num]) / num,
                                         .my_outliers = totals[i].num_outliers};
 }
 

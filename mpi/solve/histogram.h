@@ -83,13 +83,15 @@ struct refinement {
     double gap_wanted; /* less than gap */
 };
 
+/* Cells of a refined map at most: 12 MiB of sums. */
+#define HISTOGRAM_MOST_CELLS 262144
+
 /*
  * Local. A finer map for another walk: cells of several values near the cuts of each refinement are
  * cut as finely as its gaps ask, and at its bounds; all others stay. At most HISTOGRAM_MOST_CELLS
  * cells: where that is too few, all parts are coarser. Returns QO_OK with *finer cleared (no cells)
  * if nothing can be cut further.
  */
-#define HISTOGRAM_MOST_CELLS 262144
 QO_MUST_USE enum status histogram_refine(const struct histogram *histogram,
                                          const struct refinement *refinement, int count,
                                          struct cell_map *finer);

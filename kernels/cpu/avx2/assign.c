@@ -35,8 +35,8 @@ CPU_INLINE void assign_elements(enum element_type type, bool few, const struct s
     struct running run = {0};
     struct sums_tables tables = {0};
     struct sums_chunk chunk;
-    for (int64_t begin = 0; begin < n; begin += CPU_CHUNK) {
-        int64_t m = n - begin < CPU_CHUNK ? n - begin : CPU_CHUNK, i = 0;
+    for (int64_t begin = 0; begin < n; begin += SUMS_CHUNK) {
+        int64_t m = n - begin < SUMS_CHUNK ? n - begin : SUMS_CHUNK, i = 0;
         const void *part = cpu_element(type, x, begin);
         if (!few)
             vector_fill_slots(sorter, type, part, m, chunk.slot);

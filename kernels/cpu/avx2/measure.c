@@ -42,9 +42,11 @@ CPU_INLINE void add_8_slim(struct slim_cell *table, const uint32_t *cell, __m256
     add_4_slim(table, cell + 4, _mm256_extracti128_si256(offset, 1));
 }
 
-static void count_f32(const struct lookup *lookup, uint32_t *key, int n, uintptr_t ahead,
+static bool count_f32(const struct lookup *lookup, const uint32_t *bits, int n, uintptr_t ahead,
                       struct measure_part *part)
 {
+    uint32_t key[MEASURE_CHUNK];
+    bool equal = measure_keys_f32(bits, n, key, part);
     const __m256i spare = _mm256_add_epi32(_mm256_set1_epi32((int)lookup->num_cells),
                                            _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
     uint32_t cell[16];
@@ -70,6 +72,7 @@ static void count_f32(const struct lookup *lookup, uint32_t *key, int n, uintptr
     add_8_slim(part->slim, cell + (~i & 8), offset);
     for (; i < n; i++) /* fewer than a vector */
         measure_add_f32(lookup, key[i], 1, part);
+    return equal;
 }
 
 /* a < b, unsigned, as a mask of 64 bits a lane. */
@@ -113,9 +116,11 @@ CPU_INLINE __m128i narrow(__m256i words)
         _mm256_permutevar8x32_epi32(words, _mm256_set_epi32(7, 5, 3, 1, 6, 4, 2, 0)));
 }
 
-static void count_f64(const struct lookup *lookup, uint64_t *key, int n, uintptr_t ahead,
+static bool count_f64(const struct lookup *lookup, const uint64_t *bits, int n, uintptr_t ahead,
                       struct measure_part *part)
 {
+    uint64_t key[MEASURE_CHUNK];
+    bool equal = measure_keys_f64(bits, n, key, part);
     const __m128i spare =
         _mm_add_epi32(_mm_set1_epi32((int)lookup->num_cells), _mm_set_epi32(3, 2, 1, 0));
     uint32_t cell[8];
@@ -142,6 +147,7 @@ static void count_f64(const struct lookup *lookup, uint64_t *key, int n, uintptr
     add_4_broad(part->broad, cell + (~i & 4), offset);
     for (; i < n; i++)
         measure_add_f64(lookup, key[i], 1, part);
+    return equal;
 }
 
 void measure_avx2(const struct lookup *lookup, const struct sorter *fills, enum element_type type,

@@ -41,12 +41,12 @@ CPU_INLINE struct vector_table vector_table_of(const double *table)
                                  _mm256_loadu_si256((const __m256i *)word[1])};
 }
 
-/* With p the part of the code that is known, the next step compares with cut[p + half - 1]. */
+/* Step s looks up one of 2^s cuts, which stand together in the tree. */
 CPU_INLINE struct vector_tables vector_tables_of(const struct sorter *sorter)
 {
     struct vector_tables t = {.sorter = sorter};
     for (int s = 0; s < 3; s++)
-        t.cut[s] = _mm256_loadu_ps(sorter->cut_f32 + (4 >> s) - 1);
+        t.cut[s] = _mm256_loadu_ps(sorter->tree_f32 + (1 << s));
     t.level = vector_table_of(sorter->level);
     t.scale = vector_table_of(sorter->scale);
     return t;
@@ -62,14 +62,13 @@ CPU_INLINE __m256 vector_load(enum element_type type, const void *x)
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(x)), 16));
 }
 
-/* Codes of eight float32 for at most 8 levels, by bisection. */
+/* Codes of eight float32 for at most 8 levels: the search of ops_code_f32. */
 CPU_INLINE __m256i vector_code(const struct vector_tables *t, __m256 x)
 {
     __m256i p = _mm256_setzero_si256();
     for (int s = 0; s < 3; s++) {
         __m256 above = _mm256_cmp_ps(x, _mm256_permutevar8x32_ps(t->cut[s], p), _CMP_GT_OQ);
-        __m256i half = _mm256_and_si256(_mm256_castps_si256(above), _mm256_set1_epi32(4 >> s));
-        p = _mm256_or_si256(p, half);
+        p = _mm256_sub_epi32(_mm256_add_epi32(p, p), _mm256_castps_si256(above));
     }
     return p;
 }

@@ -115,8 +115,8 @@ CPU_INLINE void assign_many(enum element_type type, int steps, const struct sort
     const struct vector_tables t = vector_tables_of(sorter, steps);
     struct sums_tables tables = {0};
     struct sums_chunk chunk;
-    for (int64_t begin = 0; begin < n; begin += CPU_CHUNK) {
-        int64_t end = n - begin < CPU_CHUNK ? n : begin + CPU_CHUNK, i = begin;
+    for (int64_t begin = 0; begin < n; begin += SUMS_CHUNK) {
+        int64_t end = n - begin < SUMS_CHUNK ? n : begin + SUMS_CHUNK, i = begin;
         if (steps == VECTOR_MANY)
             vector_fill_slots(sorter, type, x, begin, end, chunk.slot);
         for (; i + VECTOR_ABREAST * CPU_GROUP <= end; i += VECTOR_ABREAST * CPU_GROUP)

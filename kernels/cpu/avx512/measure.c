@@ -13,16 +13,20 @@
  * aside until the rounds are over. Meanwhile their lanes add to the spare cells.
  */
 
-/* What is put aside of a chunk: the words of keys that go round again; keys to be searched for, and
- * the words that say where. Vectors are stored whole, so there is room for one more. */
+/* What is put aside of a chunk: keys that go round again, with their words; keys to be searched
+ * for, and the words that say where. Vectors are stored whole, so there is room for one more. */
 struct aside {
-    uint32_t again[MEASURE_CHUNK + 16];
     union {
-        uint32_t key_f32[MEASURE_CHUNK + 16];
-        uint64_t key_f64[MEASURE_CHUNK + 16];
+        uint32_t again_f32[MEASURE_CHUNK + 16];
+        uint64_t again_f64[MEASURE_CHUNK + 16];
     };
-    uint32_t word[MEASURE_CHUNK + 16];
-    int num;
+    uint32_t again_word[MEASURE_CHUNK + 16];
+    union {
+        uint32_t search_f32[MEASURE_CHUNK + 16];
+        uint64_t search_f64[MEASURE_CHUNK + 16];
+    };
+    uint32_t search_word[MEASURE_CHUNK + 16];
+    int num_again, num_search;
 };
 
 static const uint32_t lanes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -133,65 +137,108 @@ CPU_INLINE struct found_f32 find_apart_f32(struct found_f32 found, __m512i word,
     return found;
 }
 
-/* Puts lanes of two kinds aside; returns how many go round again. */
-CPU_INLINE int put_aside_f32(struct aside *aside, __m512i key, __m512i word, __mmask16 again,
-                             __mmask16 search, uint32_t *key_again, uint32_t *word_again)
+/* Puts lanes of two kinds aside. */
+CPU_INLINE void put_aside_f32(struct aside *aside, __m512i key, __m512i word, __mmask16 again,
+                              __mmask16 search)
 {
-    _mm512_storeu_si512(key_again, _mm512_maskz_compress_epi32(again, key));
-    _mm512_storeu_si512(word_again, _mm512_maskz_compress_epi32(again, word));
-    _mm512_storeu_si512(aside->key_f32 + aside->num, _mm512_maskz_compress_epi32(search, key));
-    _mm512_storeu_si512(aside->word + aside->num, _mm512_maskz_compress_epi32(search, word));
-    aside->num += __builtin_popcount(search);
-    return __builtin_popcount(again);
+    int a = aside->num_again, s = aside->num_search;
+    _mm512_storeu_si512(aside->again_f32 + a, _mm512_maskz_compress_epi32(again, key));
+    _mm512_storeu_si512(aside->again_word + a, _mm512_maskz_compress_epi32(again, word));
+    _mm512_storeu_si512(aside->search_f32 + s, _mm512_maskz_compress_epi32(search, key));
+    _mm512_storeu_si512(aside->search_word + s, _mm512_maskz_compress_epi32(search, word));
+    aside->num_again = a + __builtin_popcount(again);
+    aside->num_search = s + __builtin_popcount(search);
 }
 
-/*
- * One round over key[n]: at the top, or with the words of the round before. Returns how many keys,
- * moved to the front with their words, need another.
- */
-CPU_INLINE int round_f32(const struct lookup *lookup, uint32_t *key, int n, bool top,
-                         uintptr_t ahead, struct aside *aside, struct measure_part *part)
+/* A round over keys: cells and offsets of the vector before, which is still to be added. Both
+ * places for cells are the caller's: so compilers keep the rest in registers. */
+struct round_f32 {
+    __m512i spare, offset;
+    uint32_t *cell, *next;
+};
+
+CPU_INLINE void round_begin_f32(struct round_f32 *r, const struct lookup *lookup, uint32_t *cells)
 {
-    const __m512i spare =
+    r->spare =
         _mm512_add_epi32(_mm512_set1_epi32((int)lookup->num_cells), _mm512_loadu_si512(lanes));
-    uint32_t cells[32], *cell = cells, *next = cells + 16;
-    __m512i offset = _mm512_setzero_si512();
-    int left = 0, i = 0;
-    _mm512_storeu_si512(cell, spare);
-    for (; i + 16 <= n; i += 16) {
-        __m512i k = _mm512_loadu_si512(key + i);
-        __m512i at = top ? _mm512_srli_epi32(k, 23 - LOOKUP_TOP_BITS)
-                         : places_f32(_mm512_loadu_si512(aside->again + i), k);
-        __m512i word = _mm512_i32gather_epi32(at, lookup->word, 4);
-        struct found_f32 found = find_f32(k, word);
-        __mmask16 flagged = _mm512_cmpge_epu32_mask(word, _mm512_set1_epi32(LOOKUP_SEARCH));
-        if (top)
-            fetch(ahead + (uintptr_t)i * sizeof *key);
-        if (flagged) {
-            __mmask16 apart = _mm512_cmpge_epu32_mask(word, _mm512_set1_epi32((int)LOOKUP_APART));
-            __mmask16 again = _kandn_mask16(apart, _mm512_movepi32_mask(word));
-            found = find_apart_f32(found, word, apart);
-            /* The spread of offsets that need care: see struct slim_cell. */
-            apart = _mm512_mask_cmplt_epu32_mask(apart, found.offset,
-                                                 _mm512_set1_epi32(1 << LOOKUP_SLIM_BITS));
-            flagged = _kandn_mask16(apart, flagged);
-            left += put_aside_f32(aside, k, word, again, _kandn_mask16(again, flagged), key + left,
-                                  aside->again + left);
-            if (flagged == 0xffff)
-                continue;
-            found.cell = _mm512_mask_mov_epi32(found.cell, flagged, spare);
-        }
-        _mm512_storeu_si512(next, found.cell);
-        add_16_slim(part->slim, cell, offset);
-        offset = found.offset;
-        uint32_t *swap = cell;
-        cell = next;
-        next = swap;
+    r->offset = _mm512_setzero_si512();
+    r->cell = cells;
+    r->next = cells + 16;
+    _mm512_storeu_si512(r->cell, r->spare);
+}
+
+/* Finds a vector of keys whose words are at `at`, and adds the vector before. */
+CPU_INLINE void round_step_f32(struct round_f32 *r, const struct lookup *lookup, __m512i key,
+                               __m512i at, struct aside *aside, struct measure_part *part)
+{
+    __m512i word = _mm512_i32gather_epi32(at, lookup->word, 4);
+    struct found_f32 found = find_f32(key, word);
+    __mmask16 flagged = _mm512_cmpge_epu32_mask(word, _mm512_set1_epi32(LOOKUP_SEARCH));
+    if (flagged) {
+        __mmask16 apart = _mm512_cmpge_epu32_mask(word, _mm512_set1_epi32((int)LOOKUP_APART));
+        __mmask16 again = _kandn_mask16(apart, _mm512_movepi32_mask(word));
+        found = find_apart_f32(found, word, apart);
+        /* Greater offsets need care: see struct slim_cell. */
+        apart = _mm512_mask_cmplt_epu32_mask(apart, found.offset,
+                                             _mm512_set1_epi32(1 << LOOKUP_SLIM_BITS));
+        flagged = _kandn_mask16(apart, flagged);
+        put_aside_f32(aside, key, word, again, _kandn_mask16(again, flagged));
+        if (flagged == 0xffff)
+            return;
+        found.cell = _mm512_mask_mov_epi32(found.cell, flagged, r->spare);
     }
-    add_16_slim(part->slim, cell, offset);
-    for (; i < n; i++) /* fewer than a vector */
-        measure_add_f32(lookup, key[i], 1, part);
-    return left;
+    _mm512_storeu_si512(r->next, found.cell);
+    add_16_slim(part->slim, r->cell, r->offset);
+    r->offset = found.offset;
+    uint32_t *swap = r->cell;
+    r->cell = r->next;
+    r->next = swap;
+}
+
+/* The round at the top, over bits[n]; returns whether neighbours are equal. */
+CPU_INLINE bool round_top_f32(const struct lookup *lookup, const uint32_t *bits, int n,
+                              uintptr_t ahead, struct aside *aside, struct measure_part *part)
+{
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    __m512i min = _mm512_set1_epi32(INT32_MAX), max = sign;
+    __m512i before = _mm512_set1_epi32((int)~bits[0]); /* not equal to the first */
+    __mmask16 equal = 0;
+    uint32_t cells[32];
+    struct round_f32 r;
+    round_begin_f32(&r, lookup, cells);
+    for (int i = 0; i < n; i += 16) {
+        __m512i x = _mm512_loadu_si512(bits + i);
+        __m512i order = _mm512_xor_si512(x, _mm512_srli_epi32(_mm512_srai_epi32(x, 31), 1));
+        __m512i key = _mm512_xor_si512(order, sign);
+        min = _mm512_min_epi32(min, order);
+        max = _mm512_max_epi32(max, order);
+        equal |= _mm512_cmpeq_epi32_mask(x, _mm512_alignr_epi32(x, before, 15));
+        before = x;
+        fetch(ahead + (uintptr_t)i * sizeof *bits);
+        round_step_f32(&r, lookup, key, _mm512_srli_epi32(key, 23 - LOOKUP_TOP_BITS), aside, part);
+    }
+    add_16_slim(part->slim, r.cell, r.offset);
+    measure_fold_f32(bits, n, _mm512_reduce_min_epi32(min), _mm512_reduce_max_epi32(max), part);
+    return equal != 0;
+}
+
+/* Another round, over the keys that need one; a few, less than a vector, are searched for. */
+CPU_INLINE void round_again_f32(const struct lookup *lookup, struct aside *aside,
+                                struct measure_part *part)
+{
+    int n = aside->num_again, i = 0;
+    uint32_t cells[32];
+    struct round_f32 r;
+    round_begin_f32(&r, lookup, cells);
+    aside->num_again = 0;
+    for (; i + 16 <= n; i += 16) {
+        __m512i key = _mm512_loadu_si512(aside->again_f32 + i);
+        __m512i word = _mm512_loadu_si512(aside->again_word + i);
+        round_step_f32(&r, lookup, key, places_f32(word, key), aside, part);
+    }
+    add_16_slim(part->slim, r.cell, r.offset);
+    for (; i < n; i++)
+        measure_add_f32(lookup, aside->again_f32[i], 1, part);
 }
 
 /* Counts what was put aside to be searched for. */
@@ -202,10 +249,10 @@ static void search_f32(const struct lookup *lookup, const struct aside *aside,
     const __m256i spare =
         _mm256_add_epi32(_mm256_set1_epi32((int)lookup->num_cells), load_8(lanes));
     int i = 0;
-    for (; i + 8 <= aside->num; i += 8) {
+    for (; i + 8 <= aside->num_search; i += 8) {
         uint32_t cells[8];
-        __m256i word = load_8(aside->word + i);
-        __m512i key = _mm512_cvtepu32_epi64(load_8(aside->key_f32 + i));
+        __m256i word = load_8(aside->search_word + i);
+        __m512i key = _mm512_cvtepu32_epi64(load_8(aside->search_f32 + i));
         __m512i cell = search_8(lookup, key, word);
         __m512i before = _mm512_i64gather_epi64(cell, lookup->before, 8);
         __m512i offset = _mm512_sub_epi64(_mm512_sub_epi64(key, before), one);
@@ -213,21 +260,29 @@ static void search_f32(const struct lookup *lookup, const struct aside *aside,
         store_8(cells, _mm256_mask_mov_epi32(_mm512_cvtepi64_epi32(cell), other, spare));
         add_8_slim(part->slim, cells, offset);
         for (unsigned rest = other; rest; rest &= rest - 1)
-            measure_add_f32(lookup, aside->key_f32[i + __builtin_ctz(rest)], 1, part);
+            measure_add_f32(lookup, aside->search_f32[i + __builtin_ctz(rest)], 1, part);
     }
-    for (; i < aside->num; i++)
-        measure_add_f32(lookup, aside->key_f32[i], 1, part);
+    for (; i < aside->num_search; i++)
+        measure_add_f32(lookup, aside->search_f32[i], 1, part);
 }
 
-static void count_f32(const struct lookup *lookup, uint32_t *key, int n, uintptr_t ahead,
+static bool count_f32(const struct lookup *lookup, const uint32_t *bits, int n, uintptr_t ahead,
                       struct measure_part *part)
 {
+    uint32_t key[16];
     struct aside aside;
-    aside.num = 0;
-    n = round_f32(lookup, key, n, true, ahead, &aside, part);
-    while (n > 0)
-        n = round_f32(lookup, key, n, false, 0, &aside, part);
+    int whole = n / 16 * 16;
+    bool equal = false;
+    aside.num_again = aside.num_search = 0;
+    if (whole > 0)
+        equal = round_top_f32(lookup, bits, whole, ahead, &aside, part);
+    while (aside.num_again > 0)
+        round_again_f32(lookup, &aside, part);
     search_f32(lookup, &aside, part);
+    equal |= measure_keys_f32(bits + whole, n - whole, key, part);
+    for (int i = 0; i < n - whole; i++)
+        measure_add_f32(lookup, key[i], 1, part);
+    return equal;
 }
 
 /* float64: the same with eight keys of 64 bits, and their words of 32. */
@@ -309,57 +364,101 @@ CPU_INLINE struct found_f64 find_apart_f64(struct found_f64 found, __m256i word,
     return found;
 }
 
-CPU_INLINE int put_aside_f64(struct aside *aside, __m512i key, __m256i word, __mmask8 again,
-                             __mmask8 search, uint64_t *key_again, uint32_t *word_again)
+CPU_INLINE void put_aside_f64(struct aside *aside, __m512i key, __m256i word, __mmask8 again,
+                              __mmask8 search)
 {
-    _mm512_storeu_si512(key_again, _mm512_maskz_compress_epi64(again, key));
-    store_8(word_again, _mm256_maskz_compress_epi32(again, word));
-    _mm512_storeu_si512(aside->key_f64 + aside->num, _mm512_maskz_compress_epi64(search, key));
-    store_8(aside->word + aside->num, _mm256_maskz_compress_epi32(search, word));
-    aside->num += __builtin_popcount(search);
-    return __builtin_popcount(again);
+    int a = aside->num_again, s = aside->num_search;
+    _mm512_storeu_si512(aside->again_f64 + a, _mm512_maskz_compress_epi64(again, key));
+    store_8(aside->again_word + a, _mm256_maskz_compress_epi32(again, word));
+    _mm512_storeu_si512(aside->search_f64 + s, _mm512_maskz_compress_epi64(search, key));
+    store_8(aside->search_word + s, _mm256_maskz_compress_epi32(search, word));
+    aside->num_again = a + __builtin_popcount(again);
+    aside->num_search = s + __builtin_popcount(search);
 }
 
-CPU_INLINE int round_f64(const struct lookup *lookup, uint64_t *key, int n, bool top,
-                         uintptr_t ahead, struct aside *aside, struct measure_part *part)
+struct round_f64 {
+    __m256i spare;
+    __m512i offset;
+    uint32_t *cell, *next;
+};
+
+CPU_INLINE void round_begin_f64(struct round_f64 *r, const struct lookup *lookup, uint32_t *cells)
 {
-    const __m256i spare =
-        _mm256_add_epi32(_mm256_set1_epi32((int)lookup->num_cells), load_8(lanes));
-    uint32_t cells[16], *cell = cells, *next = cells + 8;
-    __m512i offset = _mm512_setzero_si512();
-    int left = 0, i = 0;
-    store_8(cell, spare);
-    for (; i + 8 <= n; i += 8) {
-        __m512i k = _mm512_loadu_si512(key + i);
-        __m256i at = top ? _mm512_cvtepi64_epi32(_mm512_srli_epi64(k, 52 - LOOKUP_TOP_BITS))
-                         : places_f64(load_8(aside->again + i), k);
-        __m256i word = _mm256_i32gather_epi32((const int *)lookup->word, at, 4);
-        struct found_f64 found = find_f64(k, word);
-        __mmask8 flagged = _mm256_cmpge_epu32_mask(word, _mm256_set1_epi32(LOOKUP_SEARCH));
-        if (top)
-            fetch(ahead + (uintptr_t)i * sizeof *key);
-        if (flagged) {
-            __mmask8 apart = _mm256_cmpge_epu32_mask(word, _mm256_set1_epi32((int)LOOKUP_APART));
-            __mmask8 again = _kandn_mask8(apart, _mm256_movepi32_mask(word));
-            found = find_apart_f64(found, word, apart);
-            flagged = _kandn_mask8(apart, flagged);
-            left += put_aside_f64(aside, k, word, again, _kandn_mask8(again, flagged), key + left,
-                                  aside->again + left);
-            if (flagged == 0xff)
-                continue;
-            found.cell = _mm256_mask_mov_epi32(found.cell, flagged, spare);
-        }
-        store_8(next, found.cell);
-        add_8_broad(part->broad, cell, offset);
-        offset = found.offset;
-        uint32_t *swap = cell;
-        cell = next;
-        next = swap;
+    r->spare = _mm256_add_epi32(_mm256_set1_epi32((int)lookup->num_cells), load_8(lanes));
+    r->offset = _mm512_setzero_si512();
+    r->cell = cells;
+    r->next = cells + 8;
+    store_8(r->cell, r->spare);
+}
+
+CPU_INLINE void round_step_f64(struct round_f64 *r, const struct lookup *lookup, __m512i key,
+                               __m256i at, struct aside *aside, struct measure_part *part)
+{
+    __m256i word = _mm256_i32gather_epi32((const int *)lookup->word, at, 4);
+    struct found_f64 found = find_f64(key, word);
+    __mmask8 flagged = _mm256_cmpge_epu32_mask(word, _mm256_set1_epi32(LOOKUP_SEARCH));
+    if (flagged) {
+        __mmask8 apart = _mm256_cmpge_epu32_mask(word, _mm256_set1_epi32((int)LOOKUP_APART));
+        __mmask8 again = _kandn_mask8(apart, _mm256_movepi32_mask(word));
+        found = find_apart_f64(found, word, apart);
+        flagged = _kandn_mask8(apart, flagged);
+        put_aside_f64(aside, key, word, again, _kandn_mask8(again, flagged));
+        if (flagged == 0xff)
+            return;
+        found.cell = _mm256_mask_mov_epi32(found.cell, flagged, r->spare);
     }
-    add_8_broad(part->broad, cell, offset);
+    store_8(r->next, found.cell);
+    add_8_broad(part->broad, r->cell, r->offset);
+    r->offset = found.offset;
+    uint32_t *swap = r->cell;
+    r->cell = r->next;
+    r->next = swap;
+}
+
+CPU_INLINE bool round_top_f64(const struct lookup *lookup, const uint64_t *bits, int n,
+                              uintptr_t ahead, struct aside *aside, struct measure_part *part)
+{
+    const __m512i sign = _mm512_set1_epi64(INT64_MIN);
+    __m512i min = _mm512_set1_epi64(INT64_MAX), max = sign;
+    __m512i before = _mm512_set1_epi64((long long)~bits[0]);
+    __mmask8 equal = 0;
+    uint32_t cells[16];
+    struct round_f64 r;
+    round_begin_f64(&r, lookup, cells);
+    for (int i = 0; i < n; i += 8) {
+        __m512i x = _mm512_loadu_si512(bits + i);
+        __m512i order = _mm512_xor_si512(x, _mm512_srli_epi64(_mm512_srai_epi64(x, 63), 1));
+        __m512i key = _mm512_xor_si512(order, sign);
+        min = _mm512_min_epi64(min, order);
+        max = _mm512_max_epi64(max, order);
+        equal |= _mm512_cmpeq_epi64_mask(x, _mm512_alignr_epi64(x, before, 7));
+        before = x;
+        fetch(ahead + (uintptr_t)i * sizeof *bits);
+        round_step_f64(&r, lookup, key,
+                       _mm512_cvtepi64_epi32(_mm512_srli_epi64(key, 52 - LOOKUP_TOP_BITS)), aside,
+                       part);
+    }
+    add_8_broad(part->broad, r.cell, r.offset);
+    measure_fold_f64(bits, n, _mm512_reduce_min_epi64(min), _mm512_reduce_max_epi64(max), part);
+    return equal != 0;
+}
+
+CPU_INLINE void round_again_f64(const struct lookup *lookup, struct aside *aside,
+                                struct measure_part *part)
+{
+    int n = aside->num_again, i = 0;
+    uint32_t cells[16];
+    struct round_f64 r;
+    round_begin_f64(&r, lookup, cells);
+    aside->num_again = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m512i key = _mm512_loadu_si512(aside->again_f64 + i);
+        round_step_f64(&r, lookup, key, places_f64(load_8(aside->again_word + i), key), aside,
+                       part);
+    }
+    add_8_broad(part->broad, r.cell, r.offset);
     for (; i < n; i++)
-        measure_add_f64(lookup, key[i], 1, part);
-    return left;
+        measure_add_f64(lookup, aside->again_f64[i], 1, part);
 }
 
 static void search_f64(const struct lookup *lookup, const struct aside *aside,
@@ -369,31 +468,39 @@ static void search_f64(const struct lookup *lookup, const struct aside *aside,
     const __m256i spare =
         _mm256_add_epi32(_mm256_set1_epi32((int)lookup->num_cells), load_8(lanes));
     int i = 0;
-    for (; i + 8 <= aside->num; i += 8) {
+    for (; i + 8 <= aside->num_search; i += 8) {
         uint32_t cells[8];
-        __m256i word = load_8(aside->word + i);
-        __m512i key = _mm512_loadu_si512(aside->key_f64 + i);
+        __m256i word = load_8(aside->search_word + i);
+        __m512i key = _mm512_loadu_si512(aside->search_f64 + i);
         __m512i cell = search_8(lookup, key, word);
         __m512i before = _mm512_i64gather_epi64(cell, lookup->before, 8);
         __mmask8 other = more_steps(word);
         store_8(cells, _mm256_mask_mov_epi32(_mm512_cvtepi64_epi32(cell), other, spare));
         add_8_broad(part->broad, cells, _mm512_sub_epi64(_mm512_sub_epi64(key, before), one));
         for (unsigned rest = other; rest; rest &= rest - 1)
-            measure_add_f64(lookup, aside->key_f64[i + __builtin_ctz(rest)], 1, part);
+            measure_add_f64(lookup, aside->search_f64[i + __builtin_ctz(rest)], 1, part);
     }
-    for (; i < aside->num; i++)
-        measure_add_f64(lookup, aside->key_f64[i], 1, part);
+    for (; i < aside->num_search; i++)
+        measure_add_f64(lookup, aside->search_f64[i], 1, part);
 }
 
-static void count_f64(const struct lookup *lookup, uint64_t *key, int n, uintptr_t ahead,
+static bool count_f64(const struct lookup *lookup, const uint64_t *bits, int n, uintptr_t ahead,
                       struct measure_part *part)
 {
+    uint64_t key[8];
     struct aside aside;
-    aside.num = 0;
-    n = round_f64(lookup, key, n, true, ahead, &aside, part);
-    while (n > 0)
-        n = round_f64(lookup, key, n, false, 0, &aside, part);
+    int whole = n / 8 * 8;
+    bool equal = false;
+    aside.num_again = aside.num_search = 0;
+    if (whole > 0)
+        equal = round_top_f64(lookup, bits, whole, ahead, &aside, part);
+    while (aside.num_again > 0)
+        round_again_f64(lookup, &aside, part);
     search_f64(lookup, &aside, part);
+    equal |= measure_keys_f64(bits + whole, n - whole, key, part);
+    for (int i = 0; i < n - whole; i++)
+        measure_add_f64(lookup, key[i], 1, part);
+    return equal;
 }
 
 void measure_avx512(const struct lookup *lookup, const struct sorter *fills, enum element_type type,
