@@ -190,8 +190,7 @@ static void choose_widest(struct deal *deal, int64_t cells)
 
 /* Cuts the blocks. At one rate they have too few cells in all, at a slightly higher one too many:
  * then the first blocks get what the higher one gives, while there is enough. */
-static void cut_blocks(const struct deal *deal, int64_t cells, uint64_t *low, int64_t room,
-                       int64_t *num)
+static void cut_blocks(const struct deal *deal, int64_t cells, struct low_list *list)
 {
     double few = 0x1p-3, many = 0x1p3;
     for (int i = 0; i < RATE_STEPS; i++) {
@@ -208,29 +207,29 @@ static void cut_blocks(const struct deal *deal, int64_t cells, uint64_t *low, in
             parts = more;
         }
         uint64_t step = (uint64_t)1 << (block->span - parts);
-        for (uint64_t j = 0; j <= (uint64_t)1 << parts && *num < room; j++)
-            low[(*num)++] = block->base + j * step;
+        for (uint64_t j = 0; j <= (uint64_t)1 << parts && list->num < list->room; j++)
+            list->low[list->num++] = block->base + j * step;
     }
 }
 
 enum status histogram_deal(enum element_type type, const struct wish *wish, int64_t n,
-                           const uint64_t *cut, int64_t num_cuts, int64_t cells, uint64_t *low,
-                           int64_t room, int64_t *num)
+                           const uint64_t *cut, int64_t num_cuts, int64_t cells,
+                           struct low_list *list)
 {
     enum status status = QO_OK;
     struct deal deal = {.type = type, .wish = wish, .n = n, .cut = cut, .num_cuts = num_cuts};
-    *num = 0;
+    list->num = 0;
     if (n == 0)
         goto done;
-    deal.room = room;
+    deal.room = list->room;
     QO_TRY(memory_alloc_large("wishes", n + 1, sizeof *deal.before, &deal.before));
-    QO_TRY(memory_alloc_large("blocks", room, sizeof *deal.block, &deal.block));
+    QO_TRY(memory_alloc_large("blocks", list->room, sizeof *deal.block, &deal.block));
     deal.before[0] = 0;
     for (int64_t i = 0; i < n; i++)
         deal.before[i + 1] = deal.before[i] + wish[i].cells;
     list_all(&deal);
     choose_widest(&deal, cells);
-    cut_blocks(&deal, cells, low, room, num);
+    cut_blocks(&deal, cells, list);
 done:
     memory_free(deal.before);
     memory_free(deal.block);

@@ -380,12 +380,12 @@ static void plan_sort(struct plan *plan)
 /* Adds the cells that the wishes ask for to those that begin at certain keys. */
 static enum status plan_deal(struct plan *plan)
 {
-    int64_t num;
     plan_sort(plan);
     int64_t n = plan->num_lows;
+    struct low_list list = {.low = plan->low + n, .room = MAX_LOWS - n};
     enum status status = histogram_deal(plan->type, plan->wish, plan->num_wishes, plan->low, n,
-                                        plan->num_wanted, plan->low + n, MAX_LOWS - n, &num);
-    plan->num_lows += num;
+                                        plan->num_wanted, &list);
+    plan->num_lows += list.num;
     plan_sort(plan);
     return status;
 }
