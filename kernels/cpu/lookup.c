@@ -154,7 +154,9 @@ enum status lookup_set(struct lookup *lookup, const struct cell_map *map)
     enum status status = QO_OK;
     if (serves(lookup, map))
         return QO_OK;
-    assert(map->num_cells <= LOOKUP_MOST_CELLS);
+    QO_CHECK(map->num_cells <= LOOKUP_MOST_CELLS, QO_INTERNAL,
+             "a histogram of %lld cells is larger than its lookup; report it",
+             (long long)map->num_cells);
     lookup_clear(lookup);
     lookup->type = map->type;
     lookup->num_cells = map->num_cells;

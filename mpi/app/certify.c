@@ -12,11 +12,14 @@
 #include "trip.h"
 
 /* Walks over finer cells at most. One is enough for smooth densities; a bound whose optimum moves
- * to cells that were not cut asks for another. */
-#define MAX_WALKS 6
+ * to cells that were not cut asks for another, and clusters that no sample showed for several. */
+#define MAX_WALKS 8
 
 /* A walk that leaves more than this of the gap is the last: the cells are as many as may be. */
 #define PROGRESS 0.7
+
+/* Stands for a gap that is not bounded: a lower bound of 0 says that cells are far too wide. */
+#define OPEN_GAP 1e6
 
 /* No gap below this is wanted: rounding alone takes as much. */
 #define LEAST_GAP 1e-10
@@ -91,7 +94,16 @@ static enum status find_all(struct trip *trip)
     return QO_OK;
 }
 
-/* The widest certificate; an error that cannot be bounded at all is no reason to walk. */
+/* The gap of a certificate; squares that overflow are no reason to walk. */
+static double gap_of(const struct optimum *optimum)
+{
+    double gap = optimum_gap(optimum);
+    if (!isfinite(optimum->upper))
+        return 0;
+    return gap < OPEN_GAP ? gap : OPEN_GAP;
+}
+
+/* The widest certificate. */
 static double widest_gap(const struct trip *trip)
 {
     double widest = 0;
@@ -99,8 +111,8 @@ static double widest_gap(const struct trip *trip)
         for (int b = 1; b <= 8; b++) {
             if (!trip_needs(trip, kept) || !trip->job->options->bits[b])
                 continue;
-            double gap = optimum_gap(&trip_certificate(trip, kept, b)->optimum);
-            widest = isfinite(gap) && gap > widest ? gap : widest;
+            double gap = gap_of(&trip_certificate(trip, kept, b)->optimum);
+            widest = gap > widest ? gap : widest;
         }
     }
     return widest;
@@ -116,12 +128,13 @@ static enum status refine(const struct trip *trip, double wanted, struct cell_ma
             if (!trip_needs(trip, kept) || !trip->job->options->bits[b])
                 continue;
             const struct optimum *optimum = &trip_certificate(trip, kept, b)->optimum;
-            double gap = optimum_gap(optimum);
-            if (isfinite(gap) && gap > wanted)
+            double gap = gap_of(optimum);
+            if (gap > wanted)
                 refinement[count++] = (struct refinement){.lo = trip->keep[kept].lo,
                                                           .hi = trip->keep[kept].hi,
                                                           .level = optimum->level,
                                                           .k = optimum->k,
+                                                          .error = optimum->upper,
                                                           .gap = gap,
                                                           .gap_wanted = wanted};
         }
@@ -159,16 +172,17 @@ enum status certify_vector(struct trip *trip)
     QO_TRY(find_all(trip));
     if (wanted < LEAST_GAP)
         wanted = LEAST_GAP;
-    double gap = widest_gap(trip), before = INFINITY;
-    for (int i = 0; i < MAX_WALKS && !sampled && again && gap > wanted && gap < PROGRESS * before;
-         i++) {
-        before = gap;
+    double gap = widest_gap(trip);
+    bool helps = true;
+    for (int i = 0; i < MAX_WALKS && !sampled && again && helps && gap > wanted; i++) {
+        double before = gap;
         QO_TRY(walk_again(trip, wanted, &again));
         gap = widest_gap(trip);
+        helps = before == OPEN_GAP || gap < PROGRESS * before;
     }
     if (!sampled && gap > wanted)
-        log_info("%s: certified to %.2g, not to --gap %g: there are no more cells",
-                 trip->walk.info->name, gap, trip->job->options->gap);
+        log_info("%s: certified to %.3g, not to --gap %g", trip->walk.info->name, gap,
+                 trip->job->options->gap);
 done:
     return status;
 }

@@ -272,8 +272,8 @@ static const struct option table[OPTION_NUM] = {
                     .lo = 0,
                     .need = NEED_WHOLE,
                     .run_only = true,
-                    .help = "Walk again, over finer cells around the cuts, while the certified "
-                            "distance from the optimum is above G; at least 0."},
+                    .help = "Walk again, over finer cells, while the certified distance from "
+                            "the optimum is above G; at least 0."},
     [OPTION_SAMPLE_SIZE] = {.name = "sample_size",
                             .group = GROUP_QUANTIZER,
                             .type = TYPE_COUNT,

@@ -59,6 +59,41 @@ static void note_measurement(struct trip *trip)
     measurement_bounds(m, trip->job->options->threshold, &inliers->lo, &inliers->hi);
 }
 
+/* Pure. Whether no element of the sample may get a level, for outliers or what is not finite. */
+static bool is_void(const struct measurement *sampled, const struct keep *keep)
+{
+    for (int64_t i = 0; i < sampled->histogram.map.num_cells; i++) {
+        if (sampled->histogram.cells[i].count == 0)
+            continue;
+        double mean = histogram_mean(&sampled->histogram, i);
+        if (keep->lo <= mean && mean <= keep->hi)
+            return false;
+    }
+    return true;
+}
+
+/* Collective. Measures a sample, and finds levels on it if it has elements for them. */
+static enum status measure_sample(struct trip *trip)
+{
+    enum status status;
+    const struct options *options = trip->job->options;
+    QO_TRY(measure_moments(&trip->walk, &trip->measurement));
+    note_measurement(trip);
+    QO_TRY(sample_open(&trip->sample, &trip->walk, options->sample_size));
+    QO_TRY(measure_vector(&trip->sample.walk, options->threshold, &trip->sample_measurement));
+    if (is_void(&trip->sample_measurement, &trip->keep[KEPT_INLIERS])) {
+        log_info("%s: no element of the sample can get a level; all elements are looked at",
+                 trip->walk.info->name);
+        measurement_clear(&trip->measurement);
+        status = measure_vector(&trip->walk, options->threshold, &trip->measurement);
+    } else {
+        trip->found_on = &trip->sample.walk;
+        trip->found_in = &trip->sample_measurement;
+    }
+done:
+    return status;
+}
+
 /*
  * Collective. Measures the vector. If levels are to be found on a sample, the sample is measured in
  * full, and of the vector only what its statistics need.
@@ -68,15 +103,10 @@ static enum status measure(struct trip *trip)
     enum status status;
     const struct options *options = trip->job->options;
     timer_switch(trip->job->timer, PHASE_MEASURE);
-    if (options->sample_size == 0 || options->sample_size >= trip->walk.info->n) {
+    if (options->sample_size == 0 || options->sample_size >= trip->walk.info->n)
         QO_TRY(measure_vector(&trip->walk, options->threshold, &trip->measurement));
-    } else {
-        QO_TRY(measure_moments(&trip->walk, &trip->measurement));
-        QO_TRY(sample_open(&trip->sample, &trip->walk, options->sample_size));
-        trip->found_on = &trip->sample.walk;
-        trip->found_in = &trip->sample_measurement;
-        QO_TRY(measure_vector(trip->found_on, options->threshold, trip->found_in));
-    }
+    else
+        QO_TRY(measure_sample(trip));
     note_measurement(trip);
 done:
     return status;

@@ -15,6 +15,11 @@
 /* What a rank needs beside its shard and codes: libraries, histogram and buffers. */
 #define OVERHEAD_BYTES ((int64_t)64 << 20)
 
+/* A walk over finer cells, and finding levels from them, takes so much more (measured). For gaps
+ * above this one smooth densities need none. */
+#define FURTHER_WALK_BYTES ((int64_t)128 << 20)
+#define FURTHER_WALK_GAP   1e-4
+
 /* Local. Joins words[n] with spaces, on top of a first one that may be NULL. */
 static enum status join(const char *first, const char *const *words, int n, char **text)
 {
@@ -149,6 +154,8 @@ int64_t report_memory_bytes(const struct report *report)
         if (bytes > most)
             most = bytes;
     }
+    if (report->options->gap < FURTHER_WALK_GAP && report->options->sample_size == 0)
+        most += FURTHER_WALK_BYTES;
     /* What a few results take is within the overhead. */
     int64_t results = result_bytes(report);
     return most + OVERHEAD_BYTES + (results > OVERHEAD_BYTES / 16 ? results : 0);

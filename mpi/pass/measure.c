@@ -137,17 +137,20 @@ enum status measure_moments(const struct walk *walk, struct measurement *measure
     return status;
 }
 
-/* Whether the distinct values, of all elements or of those within the bounds, may be few enough to
- * be the levels, but share cells. Pure: the same on all ranks. */
-static bool hides_few_values(const struct measurement *m, double threshold)
+/* Whether the distinct values, of all elements or of those within the outlier bounds, may be few
+ * enough to be the levels, but share cells; and between which bounds. Pure: the same on all ranks.
+ */
+static bool hides_few_values(const struct measurement *m, double threshold, double *lo, double *hi)
 {
-    double value[QO_MAX_LEVELS], lo, hi;
+    double value[QO_MAX_LEVELS];
     int count;
-    histogram_distinct(&m->histogram, -INFINITY, INFINITY, QO_MAX_LEVELS, value, &count);
+    *lo = -INFINITY;
+    *hi = INFINITY;
+    histogram_distinct(&m->histogram, *lo, *hi, QO_MAX_LEVELS, value, &count);
     if (count < 0)
         return true;
-    measurement_bounds(m, threshold, &lo, &hi);
-    histogram_distinct(&m->histogram, lo, hi, QO_MAX_LEVELS, value, &count);
+    measurement_bounds(m, threshold, lo, hi);
+    histogram_distinct(&m->histogram, *lo, *hi, QO_MAX_LEVELS, value, &count);
     return count < 0;
 }
 
@@ -159,8 +162,12 @@ enum status measure_vector(const struct walk *walk, double threshold,
     *measurement = (struct measurement){0};
     QO_TRY(plan_cells(walk, &map));
     QO_TRY(fill_cells(walk, &map, measurement));
-    for (int i = 0; i < MAX_SPLITS && hides_few_values(measurement, threshold); i++) {
-        QO_TRY(comm_agree(walk->comm, histogram_split(&measurement->histogram, &map)));
+    double lo, hi;
+    for (int i = 0; i < MAX_SPLITS && hides_few_values(measurement, threshold, &lo, &hi); i++) {
+        status = histogram_split(&measurement->histogram, lo, hi, &map);
+        QO_TRY(comm_agree(walk->comm, status));
+        if (map.num_cells == 0) /* too many for parts: levels are found on the cells as they are */
+            break;
         QO_TRY(fill_cells(walk, &map, measurement));
     }
 done:

@@ -142,26 +142,37 @@ void histogram_distinct(const struct histogram *histogram, double lo, double hi,
         *count = d.blocked ? -1 : d.count;
 }
 
-/* Parts for each cell of several values, so that the finer map stays within SPLIT_CELLS. */
-static uint64_t split_parts(const struct histogram *histogram)
+/* Whether a cell holds several values, some of which may lie within the bounds. */
+static bool split_wanted(const struct histogram *histogram, int64_t cell, double lo, double hi)
 {
-    int64_t num_split = 0;
+    const struct cell_map *map = &histogram->map;
+    return !histogram_is_single(&histogram->cells[cell]) &&
+           histogram_key_value(map->type, map->low[cell]) <= hi &&
+           histogram_key_value(map->type, histogram_last_key(map, cell)) >= lo;
+}
+
+/* Parts for each cell to be cut, so that the finer map stays within SPLIT_CELLS; less than 2 if
+ * there is no room. */
+static uint64_t split_parts(const struct histogram *histogram, double lo, double hi)
+{
+    int64_t num_split = 0, room = SPLIT_CELLS - histogram->map.num_cells;
     for (int64_t i = 0; i < histogram->map.num_cells; i++)
-        num_split += !histogram_is_single(&histogram->cells[i]);
-    int64_t room = SPLIT_CELLS - histogram->map.num_cells;
-    int64_t parts = num_split > 0 ? room / num_split : 1;
-    return parts < 2 ? 2 : parts > SPLIT_PARTS ? SPLIT_PARTS : (uint64_t)parts;
+        num_split += split_wanted(histogram, i, lo, hi);
+    if (num_split == 0 || room < 2 * num_split)
+        return 0;
+    return room / num_split > SPLIT_PARTS ? SPLIT_PARTS : (uint64_t)(room / num_split);
 }
 
 /* Writes the first keys of the cells, with those of several values cut into `parts`, if low is not
  * NULL; returns their number. The last cell, of NaN, is never cut: it is empty. */
-static int64_t split_lows(const struct histogram *histogram, uint64_t parts, uint64_t *low)
+static int64_t split_lows(const struct histogram *histogram, double lo, double hi, uint64_t parts,
+                          uint64_t *low)
 {
     const struct cell_map *map = &histogram->map;
     int64_t n = 0;
     for (int64_t i = 0; i < map->num_cells; i++) {
         uint64_t first = map->low[i], width = histogram_last_key(map, i) - first + 1;
-        bool cut = !histogram_is_single(&histogram->cells[i]);
+        bool cut = split_wanted(histogram, i, lo, hi);
         uint64_t step = cut && width > parts ? (width + parts - 1) / parts : cut ? 1 : width;
         for (uint64_t at = 0; at < width; at += step, n++) {
             if (low)
@@ -172,19 +183,22 @@ static int64_t split_lows(const struct histogram *histogram, uint64_t parts, uin
 }
 
 /* The buckets of the finer map reach from the first to the last cell that holds anything. */
-enum status histogram_split(const struct histogram *histogram, struct cell_map *finer)
+enum status histogram_split(const struct histogram *histogram, double lo, double hi,
+                            struct cell_map *finer)
 {
     enum status status;
     const struct cell_map *map = &histogram->map;
-    uint64_t *low = NULL, parts = split_parts(histogram);
-    int64_t n = split_lows(histogram, parts, NULL), first = 0, last = map->num_cells - 1;
+    uint64_t *low = NULL, parts = split_parts(histogram, lo, hi);
     *finer = (struct cell_map){0};
+    if (parts < 2)
+        return QO_OK;
+    int64_t n = split_lows(histogram, lo, hi, parts, NULL), first = 0, last = map->num_cells - 1;
     while (first < last && histogram->cells[first].count == 0)
         first++;
     while (last > first && histogram->cells[last].count == 0)
         last--;
     QO_TRY(memory_alloc("finer cells", n, sizeof *low, &low));
-    split_lows(histogram, parts, low);
+    split_lows(histogram, lo, hi, parts, low);
     QO_TRY(cell_map_init(finer, map->type, low, n, map->low[first], histogram_last_key(map, last)));
 done:
     memory_free(low);

@@ -68,10 +68,12 @@ void histogram_distinct(const struct histogram *histogram, double lo, double hi,
                         double *value, int *count);
 
 /*
- * Local. A finer map: each cell that holds several values is cut into up to 4096 equal parts, all
- * others stay. Only for histograms with few non-empty cells.
+ * Local. A finer map: each cell that holds several values and reaches into [lo, hi] is cut into up
+ * to 4096 equal parts, all others stay. Returns QO_OK with *finer cleared (no cells) if these are
+ * so many that there is no room for parts.
  */
-QO_MUST_USE enum status histogram_split(const struct histogram *histogram, struct cell_map *finer);
+QO_MUST_USE enum status histogram_split(const struct histogram *histogram, double lo, double hi,
+                                        struct cell_map *finer);
 
 /* Where a finer map is wanted: around the cuts of these levels, and at the bounds lo and hi, beyond
  * which elements get no level. */
@@ -79,6 +81,7 @@ struct refinement {
     double lo, hi;
     const double *level; /* [k], ascending */
     int k;
+    double error;      /* sum of squared errors of the levels, about */
     double gap;        /* what was certified */
     double gap_wanted; /* less than gap */
 };

@@ -22,6 +22,9 @@
  * placed as planned cells. */
 #define MARGIN 1.1
 
+/* A level's part of the error below which it does not matter what one cell hides. */
+#define LEAST_HIDDEN 1e-4
+
 /* Wishes in the making. */
 struct wishes {
     const struct histogram *histogram;
@@ -113,6 +116,35 @@ static void wish_bounds(struct wishes *wishes, const struct refinement *refineme
     }
 }
 
+/*
+ * Wishes for cells that alone may hide a part of the error that matters: a cluster in a wide cell,
+ * which the sample did not show. What a cell hides is at most count * below * above, with the
+ * distances from its mean to its ends, and falls with the square of the parts.
+ */
+static void wish_hidden(struct wishes *wishes, const struct refinement *refinement)
+{
+    const struct cell_map *map = &wishes->histogram->map;
+    double wanted = fmax(refinement->gap_wanted, LEAST_HIDDEN);
+    double most = refinement->error * wanted / refinement->k;
+    if (!(most > 0) || !isfinite(most))
+        return;
+    for (int64_t i = 0; i < map->num_cells; i++) {
+        const struct cell *cell = &wishes->histogram->cells[i];
+        if (!can_be_cut(wishes->histogram, i))
+            continue;
+        double sum = (double)cell->sum[1] * 0x1p64 + (double)cell->sum[0];
+        double below = sum / (double)cell->count;
+        double above = (double)(histogram_last_key(map, i) - map->low[i]) - below;
+        int ulp = histogram_ulp(map, i);
+        double hidden = (double)cell->count * ldexp(below, ulp) * ldexp(above, ulp);
+        int parts_log2 = 0;
+        for (; hidden > most && parts_log2 < MOST_PARTS_LOG2; parts_log2++)
+            hidden /= 4;
+        if (wishes->parts_log2[i] < parts_log2)
+            wishes->parts_log2[i] = (uint8_t)parts_log2;
+    }
+}
+
 /* The distance of the first keys of a cell's parts; a power of two if the cell's width is one, so
  * that parts can be told by a shift. */
 static uint64_t part_width(const struct wishes *wishes, int64_t cell, int less)
@@ -186,6 +218,7 @@ enum status histogram_refine(const struct histogram *histogram, const struct ref
     QO_TRY(memory_alloc("bounds", 2 * (int64_t)count, sizeof(uint64_t), &wishes.bound));
     for (int i = 0; i < count; i++) {
         wish_cuts(&wishes, &refinement[i]);
+        wish_hidden(&wishes, &refinement[i]);
         wish_bounds(&wishes, &refinement[i]);
     }
     QO_TRY(make_map(&wishes, finer));

@@ -27,7 +27,8 @@
 #define ENOUGH_GAP 1e-6
 #define GAP_POINTS 1.5
 
-/* Points at most: 27 MiB of costs. For 256 levels they are 512 a level, a gap near 6e-6. */
+/* Points of joined cells at most: 27 MiB of costs. For 256 levels they are 512 a level, a gap near
+ * 6e-6. */
 #define MAX_POINTS 131072
 
 /* Lloyd's steps on the pieces. The levels are those of the points, which lie as near to those of
@@ -222,14 +223,13 @@ static void take_points(const struct spread *spread, double *level, struct parti
 
 /* The best levels on the spread pieces, scaled, and the bound that they give. */
 static enum status solve_spread(const struct pieces *pieces, int k, int resolution,
-                                struct optimum *optimum, bool *merged)
+                                struct optimum *optimum)
 {
     enum status status;
     struct spread spread = {0};
     struct segments segments = {0};
     struct partition partition;
     QO_TRY(spread_init(&spread, pieces, k, resolution));
-    *merged = spread.merged;
     optimum->k = spread.n < k ? (int)spread.n : k;
     if (spread.n <= k) {
         take_points(&spread, optimum->level, &partition);
@@ -305,13 +305,13 @@ enum status optimal_find(struct optimal *optimal, int k, struct optimum *optimum
     const struct pieces *pieces = &optimal->pieces;
     double most = MAX_POINTS / k, wanted = sqrt(GAP_POINTS / optimal->gap);
     int resolution = (int)(wanted < most ? wanted : most);
-    bool merged = false;
     *optimum = (struct optimum){.asked = k};
     if (find_distinct(optimal, k, optimum))
         goto done;
-    QO_TRY(solve_spread(pieces, k, resolution, optimum, &merged));
+    QO_TRY(solve_spread(pieces, k, resolution, optimum));
     if (optimum->k == 0) { /* all elements lie in cells that a bound cuts */
-        optimum->level[0] = piece_mean(&pieces->cut[0]);
+        double lo = ldexp(optimal->lo, pieces->scale), hi = ldexp(optimal->hi, pieces->scale);
+        optimum->level[0] = fmin(fmax(piece_mean(&pieces->cut[0]), lo), hi);
         optimum->k = 1;
     }
     optimum->exact = pieces->exact;

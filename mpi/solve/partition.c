@@ -158,8 +158,11 @@ static void try_price(struct search *search, double price, struct trial *trial)
 }
 
 /*
- * What a trial proves. Each comparison may have been decided wrongly by the rounding of its two
- * sides, once a segment, and so the total exceeds the least one by no more than this part of it.
+ * What a trial proves. A comparison may be decided wrongly by the rounding of its two sides: a
+ * candidate then loses its place to one that is worse by as little, and a chain of candidates may
+ * do so one after the other. The bound on the rounding of a cost counts 16 roundings for every
+ * point, of which a segment has but few, and so has room for such chains too; once a segment, they
+ * add up to no more than this part of the total.
  */
 static void raise_lower(struct search *search, const struct trial *trial)
 {

@@ -10,8 +10,9 @@
  * still holds, and prefix sums of counts keep 2^-49 of every count (segments.c). */
 #define LEAST_PART 0x1p-40
 
-/* More than the rounding errors of a group's figures, which are sums of at most 2^12 pieces. */
-#define ROUNDING 0x1p-38
+/* Pieces of a group at most, and more than the rounding errors of its figures then. */
+#define MOST_JOINED 4096
+#define ROUNDING    0x1p-38
 
 /* Neighbouring pieces whose density is taken as one. */
 #define LAW_PIECES 16
@@ -87,7 +88,9 @@ static int64_t run_length(const struct piece *piece, int64_t n, double limit_cub
     int64_t length = 1;
     if (piece[0].first == piece[0].last)
         return 1;
-    for (; length < n && piece[length].first != piece[length].last; length++) {
+    for (; length < n && length < MOST_JOINED; length++) {
+        if (piece[length].first == piece[length].last)
+            break;
         double width = piece[length].last - piece[0].first;
         count += piece[length].count;
         if (count * (width * width) > limit_cubed)
@@ -127,7 +130,6 @@ enum status spread_init(struct spread *spread, const struct pieces *pieces, int 
         length = run_length(pieces->piece + i, pieces->n - i, limit * limit * limit);
         struct group group = join(pieces->piece + i, length);
         add_group(spread, &group, LEAST_PART * elements);
-        spread->merged = spread->merged || length > 1;
     }
 done:
     return status;

@@ -14,7 +14,6 @@ struct spread {
     double *value; /* [n] strictly ascending, scaled as the pieces are */
     double *count; /* [n] > 0 */
     double excess; /* error of any levels on the points <= that on the pieces + excess */
-    bool merged;   /* neighbouring pieces were joined, so finer points exist */
 };
 
 /*

@@ -293,7 +293,7 @@ class Strange(Older):
             sorted(os.listdir(self.path("out"))), ["logs.txt", "results.json", "results.txt"]
         )
         with open(self.path("out", "results.json")) as f:
-            self.assertEqual(len(json.load(f)["vectors"][0]["results"]), 3)
+            self.assertEqual(len(json.load(f)["vectors"][0]["results"]), 4)
 
     def test_a_closed_or_full_stdout_spoils_the_file(self):
         for redirect in (">/dev/full", ">&-", "2>&-"):

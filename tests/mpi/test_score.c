@@ -127,7 +127,7 @@ static void test_a_second_walk_that_loses_elements(void **state)
     subject_open(&subject, values);
     assert_int_equal(measure_vector(&subject.walk, 3.0, &m), QO_OK);
     const double level[] = {-1.5, -0.25, 0.5, 1.75};
-    const struct refinement refinement = {-2.0, 2.0, level, 4, 1e-3, 1e-9};
+    const struct refinement refinement = {-2.0, 2.0, level, 4, 1.0, 1e-3, 1e-9};
     struct moments before = m.moments;
     int64_t cells = m.histogram.map.num_cells;
     struct cell_map finer;

@@ -180,6 +180,7 @@ static bool refine(struct histogram *histogram, const struct trial *trial, int k
                                     .level = optimum.level,
                                     .k = optimum.k,
                                     .gap = optimum_gap(&optimum),
+                                    .error = optimum.upper,
                                     .gap_wanted = 1e-6};
     optimal_close(optimal);
     if (refinement.gap <= refinement.gap_wanted)

@@ -43,6 +43,7 @@ static void sample_solve(struct sample *sample, int i, double lo, double hi, int
                                                 .level = sample->optimum[i].level,
                                                 .k = sample->optimum[i].k,
                                                 .gap = optimum_gap(&sample->optimum[i]),
+                                                .error = sample->optimum[i].upper,
                                                 .gap_wanted = wanted};
     optimal_close(optimal);
 }
