@@ -151,8 +151,8 @@ static enum status walk_again(struct trip *trip, double wanted, bool *again)
     *again = finer.num_cells > 0;
     if (!*again)
         goto done;
-    log_detail("%s: walking again over %lld cells", trip->walk.info->name,
-               (long long)finer.num_cells);
+    log_detail("%s: certified to %.2g, walking again over %lld cells", trip->walk.info->name,
+               widest_gap(trip), (long long)finer.num_cells);
     timer_switch(trip->job->timer, PHASE_MEASURE);
     QO_TRY(measure_again(trip->found_on, &finer, trip->found_in));
     QO_TRY(find_all(trip));

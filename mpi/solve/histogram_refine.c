@@ -13,7 +13,7 @@
 #include "memory.h"
 
 /* Cells on each side of a cut, at least. */
-#define LEAST_WINDOW 4
+#define LEAST_WINDOW 64
 
 /* Parts of a cell at most, as a power of two; further walks can cut again. */
 #define MOST_PARTS_LOG2 12
@@ -46,12 +46,24 @@ static uint64_t key_near(const struct wishes *wishes, double x)
     return element_key(type, element_from_double(type, x));
 }
 
-/* Wishes for parts of the next `window` cells from `cell` on, upwards or downwards. */
-static void wish_window(struct wishes *wishes, int64_t cell, int step, int window, int parts_log2)
+/* Whether a cell can be cut and may hold elements within a refinement's bounds. */
+static bool is_in_question(const struct histogram *histogram, const struct refinement *refinement,
+                           int64_t cell)
+{
+    const struct cell_map *map = &histogram->map;
+    return can_be_cut(histogram, cell) &&
+           histogram_key_value(map->type, map->low[cell]) <= refinement->hi &&
+           histogram_key_value(map->type, histogram_last_key(map, cell)) >= refinement->lo;
+}
+
+/* Wishes for parts of the next cells in question from `cell` on, upwards or downwards. */
+static void wish_window(struct wishes *wishes, const struct refinement *refinement, int64_t cell,
+                        int step, int parts_log2)
 {
     int64_t num_cells = wishes->histogram->map.num_cells;
+    int window = refinement->k > LEAST_WINDOW ? refinement->k : LEAST_WINDOW;
     for (int found = 0; found < window && cell >= 0 && cell < num_cells; cell += step) {
-        if (!can_be_cut(wishes->histogram, cell))
+        if (!is_in_question(wishes->histogram, refinement, cell))
             continue;
         found++;
         if (wishes->parts_log2[cell] < parts_log2)
@@ -64,14 +76,14 @@ static void wish_cuts(struct wishes *wishes, const struct refinement *refinement
 {
     const struct cell_map *map = &wishes->histogram->map;
     double parts = MARGIN * sqrt(refinement->gap / refinement->gap_wanted);
-    int parts_log2 = 0, window = refinement->k > LEAST_WINDOW ? refinement->k : LEAST_WINDOW;
+    int parts_log2 = 0;
     while (parts_log2 < MOST_PARTS_LOG2 && parts > (double)(1 << parts_log2))
         parts_log2++;
     for (int i = 0; i + 1 < refinement->k; i++) {
         double cut = 0.5 * refinement->level[i] + 0.5 * refinement->level[i + 1];
         int64_t cell = cell_map_find(map, key_near(wishes, cut));
-        wish_window(wishes, cell, -1, window, parts_log2);
-        wish_window(wishes, cell, 1, window, parts_log2);
+        wish_window(wishes, refinement, cell, -1, parts_log2);
+        wish_window(wishes, refinement, cell, 1, parts_log2);
     }
 }
 
@@ -130,7 +142,7 @@ static void wish_hidden(struct wishes *wishes, const struct refinement *refineme
         return;
     for (int64_t i = 0; i < map->num_cells; i++) {
         const struct cell *cell = &wishes->histogram->cells[i];
-        if (!can_be_cut(wishes->histogram, i))
+        if (!is_in_question(wishes->histogram, refinement, i))
             continue;
         double sum = (double)cell->sum[1] * 0x1p64 + (double)cell->sum[0];
         double below = sum / (double)cell->count;

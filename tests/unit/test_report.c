@@ -149,7 +149,10 @@ static void test_sizes_promised_too_small(void **state)
     /* Two approaches, 3 and 8 bits: codes, and 2^3 and 2^8 levels of float64. */
     assert_int_equal(report_output_bytes(&scene.report),
                      2 * (375001 + 8 * 8) + 2 * (1000001 + 8 * 256));
-    /* The shard, the codes of one result, 64 MiB. */
+    /* The shard, the codes of one result, 64 MiB; and room for finer cells if they are asked for. */
+    scene.options.gap = 1e-6;
+    assert_int_equal(report_memory_bytes(&scene.report), 4 * 1000001 + 1000001 + (192 << 20));
+    scene.options.gap = 1e-3;
     assert_int_equal(report_memory_bytes(&scene.report), 4 * 1000001 + 1000001 + (64 << 20));
 }
 
