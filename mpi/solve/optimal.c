@@ -24,7 +24,7 @@
 
 /* The gap that points are made for unless a smaller one is wanted: what is left below it matters
  * less than the sampling of the data does. With M points a level it is about 1.5 / M^2. */
-#define ENOUGH_GAP 1e-6
+#define ENOUGH_GAP 1e-7
 #define GAP_POINTS 1.5
 
 /* Points of joined cells at most: 27 MiB of costs. For 256 levels they are 512 a level, a gap near
@@ -34,7 +34,7 @@
 /* Lloyd's steps on the pieces. The levels are those of the points, which lie as near to those of
  * the data as the bound is sharp; each step mends a part of the rest. */
 #define FIT_STEPS  6
-#define FIT_ENOUGH 1e-9 /* part of the error below which a step's gain does not matter */
+#define FIT_ENOUGH 1e-10 /* part of the error below which a step's gain does not matter */
 
 /* Points taken together where a density is estimated: a guess needs no more, and roots take time.
  */

@@ -31,7 +31,7 @@ struct optimal;
 QO_MUST_USE enum status optimal_open(const struct histogram *histogram, double lo, double hi,
                                      double min, double max, struct optimal **optimal);
 
-/* Local. Makes certificates as sharp as this gap asks for, if cells are as fine: 1e-6 unless it is
+/* Local. Makes certificates as sharp as this gap asks for, if cells are as fine: 1e-7 unless it is
  * called. Smaller ones take longer to find. */
 void optimal_set_gap(struct optimal *optimal, double gap);
 
