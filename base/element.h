@@ -78,6 +78,13 @@ QO_INLINE double element_f64(uint64_t bits)
     return x;
 }
 
+/* Pure. 2^exponent, -1022 <= exponent <= 1023, by its bit pattern: no library function has a say in
+ * it. */
+QO_INLINE double element_power_of_two(int exponent)
+{
+    return element_f64((uint64_t)(exponent + 1023) << 52);
+}
+
 /* Pure. The float32 of a bit pattern. */
 QO_INLINE float element_f32(uint32_t bits)
 {

@@ -8,12 +8,6 @@
 /* The largest exponent of a scale: 2^1023 is the largest power of two in float64. */
 #define MAX_SCALE_EXPONENT 1023
 
-/* 2^exponent by its bit pattern, -1022 <= exponent <= 1023: no library function has a say in it. */
-static double power_of_two(int exponent)
-{
-    return element_f64((uint64_t)(exponent + 1023) << 52);
-}
-
 /*
  * The largest power of two, at most 2^1023, that brings `residual` >= 0 to at most 2^FIXED_BITS.
  * With residual = m * 2^e, 1 <= m < 2, that is 2^(FIXED_BITS - e) for m = 1 and half of it for a
@@ -27,7 +21,7 @@ static double scale_for(double residual)
     memcpy(&bits, &residual, 8);
     int exponent = (int)(bits >> 52) - 1023; /* -1023 for a subnormal, 1024 for +inf */
     int scale = FIXED_BITS - exponent - ((bits & 0xfffffffffffffu) != 0);
-    return power_of_two(scale < MAX_SCALE_EXPONENT ? scale : MAX_SCALE_EXPONENT);
+    return element_power_of_two(scale < MAX_SCALE_EXPONENT ? scale : MAX_SCALE_EXPONENT);
 }
 
 /*

@@ -157,6 +157,7 @@ static enum status begin_results(struct trip *trip)
             count += options->bits[bits] && options->approach[a];
     QO_TRY(memory_alloc("results", count, sizeof *trip->out->results, &trip->out->results));
     QO_TRY(memory_alloc("tables of levels", count, sizeof *trip->table, &trip->table));
+    QO_TRY(memory_alloc("approaches", count, sizeof *trip->approach, &trip->approach));
     if (trip->job->file)
         QO_TRY(memory_alloc_large("codes", (trip->walk.tile.n * largest_bits(options) + 7) / 8, 1,
                                   &trip->codes));
@@ -174,6 +175,7 @@ static enum status solve_all(struct trip *trip)
             if (!job->options->bits[bits] || !job->options->approach[a])
                 continue;
             int r = trip->out->num_results++;
+            trip->approach[r] = a;
             struct result *result = &trip->out->results[r];
             *result = (struct result){.approach = approach_name(a),
                                       .num_bits = bits,
@@ -187,15 +189,6 @@ static enum status solve_all(struct trip *trip)
     }
 done:
     return status;
-}
-
-/* The approach of a result: names are those of the table of options. */
-static enum approach approach_of(const struct result *result)
-{
-    enum approach a = 0;
-    while (strcmp(approach_name(a), result->approach) != 0)
-        a++;
-    return a;
 }
 
 /* Collective. Writes codes and outliers, digesting them. */
@@ -239,7 +232,7 @@ static enum status encode_all(struct trip *trip, const struct encoding *sampled)
         progress_show(&job->progress, "%s: %s, %d bits", trip->walk.info->name, result->approach,
                       result->num_bits);
         QO_TRY(encode_vector(&trip->walk, &trip->table[r], trip->codes, &encoding));
-        fill_figures(trip, approach_of(result), &encoding, result);
+        fill_figures(trip, trip->approach[r], &encoding, result);
         if (trip->found_on != &trip->walk)
             fill_excess(trip, sampled[r].error, result);
         timer_switch(job->timer, PHASE_WRITE);
@@ -259,7 +252,7 @@ static enum status score_all(struct trip *trip, struct encoding *encoding,
     QO_TRY(score_vector(&trip->walk, trip->table, num, encoding));
     for (int r = 0; r < num; r++) {
         struct result *result = &trip->out->results[r];
-        fill_figures(trip, approach_of(result), &encoding[r], result);
+        fill_figures(trip, trip->approach[r], &encoding[r], result);
         if (trip->found_on != &trip->walk)
             fill_excess(trip, sampled[r].error, result);
     }
@@ -291,6 +284,7 @@ static void trip_clear(struct trip *trip)
 {
     memory_free(trip->codes);
     memory_free(trip->table);
+    memory_free(trip->approach);
     memory_free(trip->certificate);
     measurement_clear(&trip->sample_measurement);
     sample_close(&trip->sample);

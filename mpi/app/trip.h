@@ -33,6 +33,7 @@ struct trip {
     struct measurement *found_in;
     struct certificate *certificate; /* [NUM_KEPT * 9], at trip_certificate */
     struct level_table *table;       /* [out->num_results] */
+    enum approach *approach;         /* [out->num_results] */
     uint8_t *codes;                  /* of one result of this rank's shard */
 };
 

@@ -18,12 +18,6 @@ void histogram_clear(struct histogram *histogram)
     histogram->cells = NULL;
 }
 
-/* The sum of offsets as one number. */
-static unsigned __int128 sum_of(const struct cell *cell)
-{
-    return (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
-}
-
 /*
  * Equality in Cauchy's inequality: all offsets are the same. Then each is sum / count, an integer
  * below 2^52, and the squares are sum * that: so no product here has more than 192 bits.
@@ -34,7 +28,7 @@ bool histogram_is_single(const struct cell *cell)
         return true;
     if (cell->sum[1] == 0 && cell->sum[0] % cell->count != 0) /* spares most the wide division */
         return false;
-    unsigned __int128 sum = sum_of(cell);
+    unsigned __int128 sum = histogram_sum(cell);
     if (sum % cell->count != 0)
         return false;
     uint64_t offset = (uint64_t)(sum / cell->count);
@@ -52,8 +46,8 @@ double histogram_mean(const struct histogram *histogram, int64_t cell)
         whole = c->sum[0] / c->count;
         rest = c->sum[0] % c->count;
     } else {
-        whole = (uint64_t)(sum_of(c) / c->count);
-        rest = (uint64_t)(sum_of(c) % c->count);
+        whole = (uint64_t)(histogram_sum(c) / c->count);
+        rest = (uint64_t)(histogram_sum(c) % c->count);
     }
     double value = histogram_key_value(histogram->map.type, histogram->map.low[cell] + whole);
     if (rest == 0)
@@ -86,6 +80,31 @@ int histogram_ulp(const struct cell_map *map, int64_t cell)
     int exponent = (int)(bits >> element_mantissa_bits(map->type));
     /* Subnormals, with exponent 0, have the ulp of exponent 1. */
     return histogram_unit(map->type) + (exponent > 0 ? exponent - 1 : 0);
+}
+
+void histogram_add_product(uint64_t words[3], unsigned __int128 x, uint64_t y, bool subtract)
+{
+    unsigned __int128 low = (unsigned __int128)(uint64_t)x * y;
+    unsigned __int128 high = (unsigned __int128)(uint64_t)(x >> 64) * y + (uint64_t)(low >> 64);
+    uint64_t product[3] = {(uint64_t)low, (uint64_t)high, (uint64_t)(high >> 64)};
+    unsigned __int128 carry = subtract; /* -p is ~p + 1 */
+    for (int i = 0; i < 3; i++) {
+        carry += (unsigned __int128)words[i] + (subtract ? ~product[i] : product[i]);
+        words[i] = (uint64_t)carry;
+        carry >>= 64;
+    }
+}
+
+enum status histogram_finer_map(const struct histogram *histogram, const uint64_t *low, int64_t n,
+                                struct cell_map *finer)
+{
+    const struct cell_map *map = &histogram->map;
+    int64_t first = 0, last = map->num_cells - 1;
+    while (first < last && histogram->cells[first].count == 0)
+        first++;
+    while (last > first && histogram->cells[last].count == 0)
+        last--;
+    return cell_map_init(finer, map->type, low, n, map->low[first], histogram_last_key(map, last));
 }
 
 /* What a scan for distinct values has found. */
@@ -182,24 +201,18 @@ static int64_t split_lows(const struct histogram *histogram, double lo, double h
     return n;
 }
 
-/* The buckets of the finer map reach from the first to the last cell that holds anything. */
 enum status histogram_split(const struct histogram *histogram, double lo, double hi,
                             struct cell_map *finer)
 {
     enum status status;
-    const struct cell_map *map = &histogram->map;
     uint64_t *low = NULL, parts = split_parts(histogram, lo, hi);
     *finer = (struct cell_map){0};
     if (parts < 2)
         return QO_OK;
-    int64_t n = split_lows(histogram, lo, hi, parts, NULL), first = 0, last = map->num_cells - 1;
-    while (first < last && histogram->cells[first].count == 0)
-        first++;
-    while (last > first && histogram->cells[last].count == 0)
-        last--;
+    int64_t n = split_lows(histogram, lo, hi, parts, NULL);
     QO_TRY(memory_alloc("finer cells", n, sizeof *low, &low));
     split_lows(histogram, lo, hi, parts, low);
-    QO_TRY(cell_map_init(finer, map->type, low, n, map->low[first], histogram_last_key(map, last)));
+    QO_TRY(histogram_finer_map(histogram, low, n, finer));
 done:
     memory_free(low);
     return status;

@@ -12,6 +12,21 @@ double histogram_key_value(enum element_type type, uint64_t key);
 /* Pure. The last key of a cell. */
 uint64_t histogram_last_key(const struct cell_map *map, int64_t cell);
 
+/* Pure. The sum of a cell's offsets as one number. */
+static inline unsigned __int128 histogram_sum(const struct cell *cell)
+{
+    return (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
+}
+
+/* Pure. Adds or subtracts x * y modulo 2^192; the true result is never negative, intermediate ones
+ * may be. */
+void histogram_add_product(uint64_t words[3], unsigned __int128 x, uint64_t y, bool subtract);
+
+/* Local. A map of cells low[n] in place of the histogram's: its buckets reach from the first to the
+ * last cell that holds anything. */
+QO_MUST_USE enum status histogram_finer_map(const struct histogram *histogram, const uint64_t *low,
+                                            int64_t n, struct cell_map *finer);
+
 /* Pure. log2 of the smallest positive number of a type: every number is an integer times it. */
 int histogram_unit(enum element_type type);
 

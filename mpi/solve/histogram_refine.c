@@ -144,8 +144,7 @@ static void wish_hidden(struct wishes *wishes, const struct refinement *refineme
         const struct cell *cell = &wishes->histogram->cells[i];
         if (!is_in_question(wishes->histogram, refinement, i))
             continue;
-        double sum = (double)cell->sum[1] * 0x1p64 + (double)cell->sum[0];
-        double below = sum / (double)cell->count;
+        double below = (double)histogram_sum(cell) / (double)cell->count;
         double above = (double)(histogram_last_key(map, i) - map->low[i]) - below;
         int ulp = histogram_ulp(map, i);
         double hidden = (double)cell->count * ldexp(below, ulp) * ldexp(above, ulp);
@@ -200,21 +199,16 @@ static enum status make_map(const struct wishes *wishes, struct cell_map *finer)
 {
     enum status status = QO_OK;
     const struct histogram *histogram = wishes->histogram;
-    const struct cell_map *map = &histogram->map;
     uint64_t *low = NULL;
     int less = 0;
-    int64_t n = write_lows(wishes, less, NULL), first = 0, last = map->num_cells - 1;
+    int64_t n = write_lows(wishes, less, NULL);
     while (n > HISTOGRAM_MOST_CELLS && less < MOST_PARTS_LOG2)
         n = write_lows(wishes, ++less, NULL);
-    if (n <= map->num_cells || n > HISTOGRAM_MOST_CELLS)
+    if (n <= histogram->map.num_cells || n > HISTOGRAM_MOST_CELLS)
         return QO_OK;
-    while (first < last && histogram->cells[first].count == 0)
-        first++;
-    while (last > first && histogram->cells[last].count == 0)
-        last--;
     QO_TRY(memory_alloc_large("finer cells", n, sizeof *low, &low));
     write_lows(wishes, less, low);
-    QO_TRY(cell_map_init(finer, map->type, low, n, map->low[first], histogram_last_key(map, last)));
+    QO_TRY(histogram_finer_map(histogram, low, n, finer));
 done:
     memory_free(low);
     return status;

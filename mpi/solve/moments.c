@@ -30,30 +30,15 @@ struct totals {
     mpz_t sum, square;
 };
 
-/* Adds or subtracts x * y modulo 2^192; the true result is never negative, intermediate ones may
- * be. */
-static void add_product(uint64_t *words, unsigned __int128 x, uint64_t y, bool subtract)
-{
-    unsigned __int128 low = (unsigned __int128)(uint64_t)x * y;
-    unsigned __int128 high = (unsigned __int128)(uint64_t)(x >> 64) * y + (uint64_t)(low >> 64);
-    uint64_t product[3] = {(uint64_t)low, (uint64_t)high, (uint64_t)(high >> 64)};
-    unsigned __int128 carry = subtract; /* -p is ~p + 1 */
-    for (int i = 0; i < 3; i++) {
-        carry += (unsigned __int128)words[i] + (subtract ? ~product[i] : product[i]);
-        words[i] = (uint64_t)carry;
-        carry >>= 64;
-    }
-}
-
 /* With m = |value of the cell's first key| in ulp: |x| = m + offset, or m - offset for negative x.
  */
 static void binade_add(struct binade *binade, const struct cell *cell, uint64_t m)
 {
-    unsigned __int128 sum = (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
+    unsigned __int128 sum = histogram_sum(cell);
     unsigned __int128 base = (unsigned __int128)cell->count * m;
     binade->sum += binade->negative ? base - sum : base + sum;
-    add_product(binade->square, (unsigned __int128)m * m, cell->count, false);
-    add_product(binade->square, sum, 2 * m, binade->negative);
+    histogram_add_product(binade->square, (unsigned __int128)m * m, cell->count, false);
+    histogram_add_product(binade->square, sum, 2 * m, binade->negative);
     unsigned __int128 carry = 0;
     for (int i = 0; i < 3; i++) {
         carry += (unsigned __int128)binade->square[i] + cell->square[i];

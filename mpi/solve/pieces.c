@@ -2,25 +2,15 @@
 #include "pieces.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "histogram_cell.h"
 #include "memory.h"
-
-/* 2^exponent, a normal number. */
-static double power_of_two(int exponent)
-{
-    uint64_t bits = (uint64_t)(exponent + 1023) << 52;
-    double power;
-    memcpy(&power, &bits, sizeof power);
-    return power;
-}
 
 /* x * 2^exponent for |exponent| < 2000, as ldexp in the time of two products. */
 static double scaled(double x, int exponent)
 {
     int half = exponent / 2;
-    return x * power_of_two(half) * power_of_two(exponent - half);
+    return x * element_power_of_two(half) * element_power_of_two(exponent - half);
 }
 
 /* A sum of 128 bits as a double. */
@@ -35,20 +25,6 @@ static double wide_number(const uint64_t word[3])
     return ((double)word[2] * 0x1p64 + (double)word[1]) * 0x1p64 + (double)word[0];
 }
 
-/* sum -= a * b, modulo 2^192; `a` has at most 128 bits. */
-static void take_product(uint64_t sum[3], unsigned __int128 a, uint64_t b)
-{
-    unsigned __int128 low = (unsigned __int128)(uint64_t)a * b;
-    unsigned __int128 high = (unsigned __int128)(uint64_t)(a >> 64) * b + (uint64_t)(low >> 64);
-    const uint64_t product[3] = {(uint64_t)low, (uint64_t)high, (uint64_t)(high >> 64)};
-    uint64_t borrow = 0;
-    for (int i = 0; i < 3; i++) {
-        unsigned __int128 taken = (unsigned __int128)product[i] + borrow;
-        borrow = taken > sum[i];
-        sum[i] -= (uint64_t)taken;
-    }
-}
-
 /*
  * The scatter of a cell's offsets. About the integer q nearest to their mean it is
  * T - r^2 / n, with T the sum of (offset - q)^2 and r that of offset - q: T is an exact integer,
@@ -56,14 +32,14 @@ static void take_product(uint64_t sum[3], unsigned __int128 a, uint64_t b)
  */
 static double offset_scatter(const struct cell *cell)
 {
-    unsigned __int128 sum = (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
+    unsigned __int128 sum = histogram_sum(cell);
     uint64_t n = cell->count;
     bool narrow = sum <= UINT64_MAX / 2; /* wide divisions take longer than all else here */
     uint64_t q = narrow ? ((uint64_t)sum + n / 2) / n : (uint64_t)((sum + n / 2) / n);
     uint64_t t[3] = {cell->square[0], cell->square[1], cell->square[2]};
     unsigned __int128 whole = (unsigned __int128)q * n;
     if (q > 0) /* T = squares - q (2 sum - q n); as q n <= sum + n / 2, the bracket is positive */
-        take_product(t, 2 * sum - whole, q);
+        histogram_add_product(t, 2 * sum - whole, q, true);
     double r = number_of(sum >= whole ? sum - whole : whole - sum);
     return wide_number(t) - r * (r / (double)n);
 }
@@ -79,7 +55,7 @@ static struct piece piece_of(const struct histogram *histogram, int64_t i, bool 
         return (struct piece){value, value, 0, 0, count, 0};
     }
     uint64_t low = map->low[i], last = histogram_last_key(map, i);
-    unsigned __int128 sum = (unsigned __int128)cell->sum[1] << 64 | cell->sum[0];
+    unsigned __int128 sum = histogram_sum(cell);
     unsigned __int128 rest = (unsigned __int128)(last - low) * cell->count - sum;
     int ulp = histogram_ulp(map, i) + scale;
     double end = histogram_key_value(map->type, last);
