@@ -3,7 +3,8 @@
 # Installs what quantopt needs on Debian or Ubuntu, if it is not there: run it as often as you like.
 #
 #   scripts/install_deps.sh                 to build and run, and for scripts/*.py
-#   scripts/install_deps.sh --with-tests    also for scripts/test.sh: clang, cmocka, shellcheck
+#   scripts/install_deps.sh --with-tests    also for scripts/test.sh: clang, cmocka, shellcheck,
+#                                           and for scripts/bundle.sh: patchelf
 set -euo pipefail
 
 packages=(
@@ -18,7 +19,7 @@ optional=()
 case "${1:-}" in
 "") ;;
 --with-tests)
-    packages+=(libcmocka-dev clang libomp-dev hdf5-tools shellcheck)
+    packages+=(libcmocka-dev clang libomp-dev hdf5-tools shellcheck patchelf)
     optional+=(libclang-rt-dev)
     ;;
 *)
