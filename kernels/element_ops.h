@@ -17,13 +17,20 @@
 /* The bit pattern of OPS_ROUNDER: rounder + integer is this pattern + integer. */
 #define OPS_ROUNDER_BITS INT64_C(0x4338000000000000)
 
+/* Pure. The bit pattern of rint(residual * scale) + OPS_ROUNDER, for |residual * scale| < 2^51: the
+ * integer plus OPS_ROUNDER_BITS. */
+QO_INLINE uint64_t ops_pattern(double residual, double scale)
+{
+    double rounded = residual * scale + OPS_ROUNDER;
+    uint64_t bits;
+    memcpy(&bits, &rounded, 8);
+    return bits;
+}
+
 /* Pure. rint(residual * scale), for |residual * scale| < 2^51. */
 QO_INLINE int64_t ops_fixed(double residual, double scale)
 {
-    double rounded = residual * scale + OPS_ROUNDER;
-    int64_t bits;
-    memcpy(&bits, &rounded, 8);
-    return (int64_t)((uint64_t)bits - (uint64_t)OPS_ROUNDER_BITS);
+    return (int64_t)(ops_pattern(residual, scale) - (uint64_t)OPS_ROUNDER_BITS);
 }
 
 /*
@@ -72,6 +79,18 @@ QO_INLINE uint64_t ops_fields(int field, int width)
 }
 
 /*
+ * Pure. Packs eight codes that stand in pairs, each pair in the low 2 * bits of 16 bits, into the low
+ * 8 * bits bits; what lies above is undefined.
+ */
+QO_INLINE uint64_t ops_join(uint64_t v, int bits)
+{
+    uint64_t mask = ops_fields(32, 2 * bits);
+    v = (v & mask) | (v >> (16 - 2 * bits) & ~mask);
+    mask = ops_fields(64, 4 * bits);
+    return (v & mask) | (v >> (32 - 4 * bits) & ~mask);
+}
+
+/*
  * Pure. Packs eight codes, one a byte, into the low 8 * bits bits; what lies above is undefined.
  * Neighbours are joined three times: two codes, four codes, eight codes.
  */
@@ -79,10 +98,7 @@ QO_INLINE uint64_t ops_pack(uint64_t v, int bits)
 {
     uint64_t mask = ops_fields(16, bits);
     v = (v & mask) | (v >> (8 - bits) & ~mask);
-    mask = ops_fields(32, 2 * bits);
-    v = (v & mask) | (v >> (16 - 2 * bits) & ~mask);
-    mask = ops_fields(64, 4 * bits);
-    return (v & mask) | (v >> (32 - 4 * bits) & ~mask);
+    return ops_join(v, bits);
 }
 
 /* Pure. The reverse of ops_pack; bits above the low 8 * bits are ignored. */

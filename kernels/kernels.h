@@ -144,6 +144,13 @@ struct kernels {
     enum status (*open)(struct engine *engine);
     void (*close)(struct engine *engine);
 
+    /*
+     * Tells that a tile will be looked at again and again, and that its elements do not change until
+     * it is released: a device may keep a copy of it. QO_OK too where it keeps none.
+     */
+    enum status (*hold)(struct engine *engine, const struct tile *tile);
+    void (*release)(struct engine *engine, const struct tile *tile);
+
     /* Adds the tile's cells, extremes and counts. keep->lo and hi are not looked at; its fills are.
      */
     enum status (*measure)(struct engine *engine, const struct tile *tile, const struct keep *keep,

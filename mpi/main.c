@@ -10,7 +10,7 @@
 #include "run.h"
 
 /* Collective. Does what the options ask for. */
-static enum status act(const struct options *options, const struct comm *comm, struct timer *timer,
+static enum status act(const struct options *options, struct comm *comm, struct timer *timer,
                        int argc, char **argv)
 {
     switch (options->action) {

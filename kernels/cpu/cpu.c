@@ -58,6 +58,19 @@ void cpu_close(struct engine *engine)
     engine->state = NULL;
 }
 
+enum status cpu_hold(struct engine *engine, const struct tile *tile)
+{
+    (void)engine;
+    (void)tile; /* it is where it is needed */
+    return QO_OK;
+}
+
+void cpu_release(struct engine *engine, const struct tile *tile)
+{
+    (void)engine;
+    (void)tile;
+}
+
 /* Adds a block's sums to a thread's totals. */
 static void add_block(struct assign_totals *totals, const struct assign_sums *sums, int k)
 {

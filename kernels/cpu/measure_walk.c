@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "cpu.h"
+#include "totals.h"
 
 /*
  * The walk that measures. Each thread counts into a table of its own, of narrow cells, which is
@@ -11,9 +12,6 @@
  * TABLE_BYTES; more threads than that do not walk.
  */
 #define TABLE_BYTES ((int64_t)32 << 20)
-
-/* Patterns of a 16-bit type. */
-#define PATTERNS 65536
 
 /* Bytes of a thread's table. */
 static int64_t table_size(enum element_type type, int64_t num_cells)
@@ -24,7 +22,7 @@ static int64_t table_size(enum element_type type, int64_t num_cells)
     case ELEMENT_F32:
         return (num_cells + MEASURE_SPARE) * (int64_t)sizeof(struct slim_cell);
     default: /* two tables by turns: equal neighbours need not wait for each other's store */
-        return 2 * PATTERNS * (int64_t)sizeof(uint32_t);
+        return 2 * TOTALS_PATTERNS * (int64_t)sizeof(uint32_t);
     }
 }
 
@@ -107,14 +105,6 @@ static void empty_in_time(struct measure_part *part)
         merge_cell(part, i, part);
 }
 
-/* `count` elements at one offset. */
-static struct cell repeat(uint64_t count, uint64_t offset)
-{
-    unsigned __int128 square = (unsigned __int128)offset * offset * count; /* < 2^32 * 2^32 */
-    return (struct cell){
-        count, {offset * count, 0}, {(uint64_t)square, (uint64_t)(square >> 64), 0}};
-}
-
 /* Merges what is left in the tables for float32 and float64, and the parts; returns the number of
  * elements in cells that are not finite, fills aside. */
 static int64_t merge_parts(const struct engine_state *state, int threads,
@@ -136,64 +126,20 @@ static int64_t merge_parts(const struct engine_state *state, int threads,
     return num_nonfinite;
 }
 
-/* Merges one bit pattern of a 16-bit type; returns how often it occurred and was not finite. */
-static int64_t merge_pattern(uint64_t bits, uint64_t count, const struct sorter *fills,
-                             const struct cell_map *map, struct measure_totals *totals)
-{
-    double value = element_value(map->type, bits);
-    uint64_t key = element_key(map->type, bits);
-    if (value == fills->fill_f64[0] || value == fills->fill_f64[1]) {
-        totals->num_fill += (int64_t)count;
-        return 0;
-    }
-    if (!element_is_finite(map->type, bits))
-        return (int64_t)count;
-    int64_t i = map->num_cells == PATTERNS ? (int64_t)key : cell_map_find(map, key);
-    struct cell cell = repeat(count, key - map->low[i]);
-    cell_merge(&totals->cells[i], &cell);
-    totals->num_measured += (int64_t)count;
-    totals->min_key = key < totals->min_key ? key : totals->min_key;
-    totals->max_key = key > totals->max_key ? key : totals->max_key;
-    return 0;
-}
-
 /* Merges the tables of 16-bit types, all patterns in order; returns as merge_parts does. */
 static int64_t merge_patterns(const struct engine_state *state, int threads,
                               const struct cell_map *map, struct measure_totals *totals)
 {
     int64_t num_nonfinite = 0;
-    for (uint64_t bits = 0; bits < PATTERNS; bits++) {
+    for (uint64_t bits = 0; bits < TOTALS_PATTERNS; bits++) {
         uint64_t count = 0;
         for (int t = 0; t < threads; t++)
             count +=
-                (uint64_t)state->part[t].pattern[bits] + state->part[t].pattern[PATTERNS + bits];
+                (uint64_t)state->part[t].pattern[bits] + state->part[t].pattern[TOTALS_PATTERNS + bits];
         if (count)
-            num_nonfinite += merge_pattern(bits, count, &state->sorter, map, totals);
+            num_nonfinite += totals_add_pattern(totals, bits, count, map, &state->sorter);
     }
     return num_nonfinite;
-}
-
-/* Whether element i is neither finite nor a fill. */
-static bool is_bad(const struct tile *tile, const struct sorter *fills, int64_t i)
-{
-    uint64_t bits = element_bits(tile->type, tile->x, i);
-    double value = element_value(tile->type, bits);
-    return !element_is_finite(tile->type, bits) && value != fills->fill_f64[0] &&
-           value != fills->fill_f64[1];
-}
-
-/* Adds what is not finite: rare enough to look for the first one again. */
-static void add_nonfinite(const struct tile *tile, const struct sorter *fills, int64_t count,
-                          struct measure_totals *totals)
-{
-    totals->num_nonfinite += count;
-    if (count == 0 || totals->first_nonfinite < tile->first)
-        return;
-    int64_t i = 0;
-    while (!is_bad(tile, fills, i))
-        i++;
-    if (tile->first + i < totals->first_nonfinite)
-        totals->first_nonfinite = tile->first + i;
 }
 
 /* Measures a tile that no counter of a thread is too small for. */
@@ -216,7 +162,7 @@ static enum status measure_piece(struct engine *engine, const struct tile *tile,
     }
     num_nonfinite = element_size(tile->type) == 2 ? merge_patterns(state, threads, map, totals)
                                                   : merge_parts(state, threads, map, totals);
-    add_nonfinite(tile, &state->sorter, num_nonfinite, totals);
+    totals_add_nonfinite(totals, num_nonfinite, tile, &state->sorter);
 done:
     return status;
 }
@@ -237,10 +183,4 @@ enum status cpu_measure(struct engine *engine, const struct tile *tile, const st
     }
 done:
     return status;
-}
-
-void measure_totals_init(struct measure_totals *totals, struct cell *cells)
-{
-    *totals = (struct measure_totals){
-        .first_nonfinite = INT64_MAX, .min_key = UINT64_MAX, .cells = cells};
 }

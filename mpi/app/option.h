@@ -105,13 +105,6 @@ enum option_need {
     OPTION_NUM_NEEDS
 };
 
-/* A value of an enumeration. */
-struct option_word {
-    const char *text;    /* NULL ends an array */
-    const char *instead; /* set: this build lacks it; what to use for it */
-    enum status status;  /* of the refusal, if not that of a bad value */
-};
-
 struct option {
     const char *name; /* with '_' */
     enum option_group group;
@@ -122,8 +115,8 @@ struct option {
     const char *fallback;     /* the default, written as on a command line; NULL: none */
     const char *default_note; /* for --help, where the default is not a plain value */
     double lo, hi;
-    const struct option_word *words;
-    const char *instead; /* set: this build lacks the option; what to use for it */
+    const char *const *words; /* of a choice; NULL ends them */
+    const char *instead;      /* set: this build lacks the option; what to use for it */
     enum option_need need;
     bool run_only;     /* means nothing to --restore */
     bool restore_only; /* means nothing without --restore */

@@ -31,49 +31,35 @@ enum status option_refuse(const struct option_place *place, const char *value, c
                         is_input ? "INPUT" : place->option->name, blank, given, part, colon, what);
 }
 
-/* The words of this build, for a message: "quantile, kmeans++, random". */
-static void list_words(const struct option_word *words, char *out, size_t size)
+/* For a message: "quantile, kmeans++, random". */
+static void list_words(const char *const *words, char *out, size_t size)
 {
     size_t used = 0;
     out[0] = '\0';
-    for (; words->text && used < size; words++)
-        if (!words->instead)
-            used +=
-                (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", words->text);
+    for (; *words && used < size; words++)
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", *words);
 }
 
-/* Only words that would be accepted: the array holds more than any option has. */
-static const char *nearest_word(const struct option_word *words, const char *text)
+static const char *nearest_word(const char *const *words, const char *text)
 {
-    const char *texts[16];
     int count = 0;
-    for (; words->text && count < 16; words++)
-        if (!words->instead)
-            texts[count++] = words->text;
-    return spelling_nearest(text, texts, count);
+    while (words[count])
+        count++;
+    return spelling_nearest(text, words, count);
 }
 
-/*
- * Words are compared in full and in case: an abbreviation that is clear today may mean two things
- * in a later build. A word of a later build is refused by name, so that nobody takes it for a slip
- * of the keyboard.
- */
+/* Words are compared in full and in case: an abbreviation that is clear today may mean two things
+ * in a later build. */
 enum status option_find_word(const struct option_place *place, const char *value, int *index)
 {
     const struct option *option = place->option;
-    const struct option_word *words = option->words;
-    for (int i = 0; words[i].text; i++) {
-        if (strcmp(words[i].text, value) != 0)
-            continue;
-        *index = i;
-        if (!words[i].instead)
+    const char *const *words = option->words;
+    for (int i = 0; words[i]; i++) {
+        if (strcmp(words[i], value) == 0) {
+            *index = i;
             return QO_OK;
-        enum status status =
-            option_refuse(place, value, "not in this build; use %s", words[i].instead);
-        return words[i].status ? words[i].status : status;
+        }
     }
-    if (option->instead)
-        return option_refuse(place, value, "not in this build; use %s", option->instead);
     if (option->type == TYPE_FLAG) /* the nearest to yes would be false */
         return option_refuse(place, value, "neither true nor false; give one of them");
     char list[256];

@@ -104,30 +104,18 @@ static size_t print_head(FILE *out, const struct option *option)
         return width;
     if (option->metavar)
         return width + (size_t)fprintf(out, " %s", option->metavar);
-    for (int i = 0; option->words[i].text; i++)
-        width += (size_t)fprintf(out, "%s%s", i ? "|" : " ", option->words[i].text);
+    for (int i = 0; option->words[i]; i++)
+        width += (size_t)fprintf(out, "%s%s", i ? "|" : " ", option->words[i]);
     return width;
-}
-
-/* Lists the words that this build lacks: they are documented elsewhere and would be looked for. */
-static size_t append_later(const struct option *option, char *text, size_t size)
-{
-    size_t used = strlen(text);
-    for (int i = 0; option->words && option->words[i].text; i++)
-        if (option->words[i].instead && used < size)
-            used += (size_t)snprintf(text + used, size - used, " %s: not in this build.",
-                                     option->words[i].text);
-    return used;
 }
 
 /* A name too long for its column gets a line to itself. */
 static void print_option(FILE *out, const struct option *option)
 {
     char text[1024];
-    snprintf(text, sizeof text, "%s", option->help);
-    size_t used = append_later(option, text, sizeof text);
+    size_t used = (size_t)snprintf(text, sizeof text, "%s", option->help);
     const char *shown = option->default_note ? option->default_note : option->fallback;
-    if (option->instead && !option->words)
+    if (option->instead)
         snprintf(text + used, sizeof text - used, " (not in this build)");
     else if (shown)
         snprintf(text + used, sizeof text - used, " (default: %s)", shown);

@@ -96,7 +96,7 @@ static const char *print_approaches(const struct option *option, const struct op
     for (int a = 0; a < NUM_APPROACHES; a++)
         if (options->approach[a])
             used += (size_t)snprintf(buffer + used, OPTION_VALUE_BYTES - used, "%s%s",
-                                     used ? "," : "", option->words[a].text);
+                                     used ? "," : "", option->words[a]);
     return used ? buffer : NULL;
 }
 

@@ -27,50 +27,21 @@
     .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
 #define HAS(member) .has = offsetof(struct options, member)
 
-/*
- * Words of a choice stand in the order of their enum; for a bool the second one is true. Words of
- * later builds are listed too, with what to use for them: a command from the documentation is told
- * what it lacks, and not that it is misspelt.
- */
-static const struct option_word vector_sizes[] = {
-    {.text = "small"}, {.text = "large"}, {.text = NULL}};
-static const struct option_word dtypes[] = {{.text = "float16"},
-                                            {.text = "bfloat16"},
-                                            {.text = "float32"},
-                                            {.text = "float64"},
-                                            {.text = NULL}};
-static const struct option_word kinds[] = {{.text = "normal"},
-                                           {.text = "laplace"},
-                                           {.text = "uniform"},
-                                           {.text = "lognormal"},
-                                           {.text = NULL}};
-static const struct option_word fill_values[] = {{.text = "keep"}, {.text = "use"}, {.text = NULL}};
-static const struct option_word nonfinite[] = {{.text = "error"}, {.text = "keep"}, {.text = NULL}};
-static const struct option_word approaches[] = {
-    {.text = "uniform"},           {.text = "non-uniform"}, {.text = "easyquant"},
-    {.text = "easyquant-uniform"}, {.text = "all"},         {.text = NULL}};
-static const struct option_word ranges[] = {
-    {.text = "minmax"}, {.text = "optimal"}, {.text = NULL}};
-static const struct option_word solvers[] = {
-    {.text = "optimal"}, {.text = "lloyd"}, {.text = NULL}};
-static const struct option_word inits[] = {{.text = "optimal"},
-                                           {.text = "quantile"},
-                                           {.text = "kmeans++"},
-                                           {.text = "random"},
-                                           {.text = NULL}};
-static const struct option_word devices[] = {
-    {.text = "auto"},
-    {.text = "cpu"},
-    {.text = "cuda", .instead = "cpu or auto", .status = QO_UNAVAILABLE},
-    {.text = NULL}};
-static const struct option_word comms[] = {
-    {.text = "auto"},
-    {.text = "mpi"},
-    {.text = "nccl", .instead = "mpi or auto", .status = QO_UNAVAILABLE},
-    {.text = NULL}};
-static const struct option_word whens[] = {
-    {.text = "auto"}, {.text = "always"}, {.text = "never"}, {.text = NULL}};
-static const struct option_word truths[] = {{.text = "false"}, {.text = "true"}, {.text = NULL}};
+/* Words of a choice stand in the order of their enum; for a bool the second one is true. */
+static const char *const vector_sizes[] = {"small", "large", NULL};
+static const char *const dtypes[] = {"float16", "bfloat16", "float32", "float64", NULL};
+static const char *const kinds[] = {"normal", "laplace", "uniform", "lognormal", NULL};
+static const char *const fill_values[] = {"keep", "use", NULL};
+static const char *const nonfinite[] = {"error", "keep", NULL};
+static const char *const approaches[] = {"uniform",           "non-uniform", "easyquant",
+                                         "easyquant-uniform", "all",         NULL};
+static const char *const ranges[] = {"minmax", "optimal", NULL};
+static const char *const solvers[] = {"optimal", "lloyd", NULL};
+static const char *const inits[] = {"optimal", "quantile", "kmeans++", "random", NULL};
+static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
+static const char *const comms[] = {"auto", "mpi", "nccl", NULL};
+static const char *const whens[] = {"auto", "always", "never", NULL};
+static const char *const truths[] = {"false", "true", NULL};
 
 /*
  * Not a line of this is repeated elsewhere. What an option needs to have an effect stands here;
@@ -286,22 +257,22 @@ static const struct option table[OPTION_NUM] = {
                             .run_only = true,
                             .help = "Find the levels on N elements spread over the vector; 0: on "
                                     "all. Errors are of all elements either way."},
-    /* Here and below, `instead` marks names of later builds. They are refused, for a script that
-     * gives them must not run as if they had been obeyed. */
     [OPTION_DEVICE] = {.name = "device",
                        .group = GROUP_MACHINE,
                        .type = TYPE_CHOICE,
                        FIELD(device),
                        .fallback = "auto",
                        .words = devices,
-                       .help = "Where the arithmetic runs."},
-    /* Without a field: there is one way to add up in this build, and both words mean it. */
+                       .help = "Where the arithmetic runs: on the CPU, or on a GPU with CUDA; "
+                               "auto: on a GPU where there is one that can be used."},
     [OPTION_COMM] = {.name = "comm",
                      .group = GROUP_MACHINE,
-                     .type = TYPE_WORD,
+                     .type = TYPE_CHOICE,
+                     FIELD(comm),
                      .fallback = "auto",
                      .words = comms,
-                     .help = "How ranks add up; auto is mpi in this build."},
+                     .help = "How ranks add up: over MPI, or from GPU to GPU over NCCL; auto: over "
+                             "NCCL where each of several ranks has a GPU of its own."},
     [OPTION_THREADS] =
         {.name = "threads",
          .group = GROUP_MACHINE,
@@ -319,6 +290,8 @@ static const struct option table[OPTION_NUM] = {
                                     .type = TYPE_FLAG,
                                     .words = truths,
                                     .help = "The same as --threads auto."},
+    /* Here and below, `instead` marks names of later builds. They are refused, for a script that
+     * gives them must not run as if they had been obeyed. */
     [OPTION_MEMORY_LIMIT] = {.name = "memory_limit",
                              .group = GROUP_MACHINE,
                              .metavar = "SIZE",

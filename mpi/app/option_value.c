@@ -53,13 +53,10 @@ static void clear_text(const struct option *option, struct options *options)
         memcpy(option_field(option, options), &none, sizeof none);
 }
 
-/* An option without a field is checked and has no further use in this build, as --comm. */
 static enum status add_text(const struct option_place *place, const char *value,
                             struct options *options)
 {
     char *copy;
-    if (!place->option->size)
-        return QO_OK;
     enum status status = memory_copy_text(value, &copy);
     if (status == QO_OK)
         memcpy(option_field(place->option, options), &copy, sizeof copy);
@@ -154,7 +151,7 @@ static const char *print_choice(const struct option *option, const struct option
     (void)buffer;
     if (!option->size || !get_has(option, options))
         return NULL;
-    return option->words[get_choice(option, options)].text;
+    return option->words[get_choice(option, options)];
 }
 
 static void clear_choice(const struct option *option, struct options *options)
@@ -313,7 +310,7 @@ static const char *print_range(const struct option *option, const struct options
     if (!get_has(option, options))
         return NULL;
     if (options->range != RANGE_GIVEN)
-        return option->words[options->range == RANGE_MINMAX ? 0 : 1].text;
+        return option->words[options->range == RANGE_MINMAX ? 0 : 1];
     number_print_real(options->range_lo, lo, sizeof lo);
     number_print_real(options->range_hi, hi, sizeof hi);
     snprintf(buffer, OPTION_VALUE_BYTES, "%s:%s", lo, hi);

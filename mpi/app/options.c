@@ -44,7 +44,7 @@ static const struct {
 
 const char *approach_name(enum approach approach)
 {
-    return option_at(OPTION_APPROACH)->words[approach].text;
+    return option_at(OPTION_APPROACH)->words[approach];
 }
 
 /* The table is in the order of the ids. */
@@ -112,7 +112,7 @@ static enum status check_option(const struct reading *reading, const struct opti
     if (option->type == TYPE_INPUTS)
         return option_refuse(&place, NULL, "goes without --%s on the command line; give FILE alone",
                              option->name);
-    if (option->instead && !option->words)
+    if (option->instead)
         return option_refuse(&place, NULL, "not in this build; use %s", option->instead);
     if (reading->given[id_of(option)])
         return option_refuse(&place, NULL, "given twice; leave one out");
@@ -136,7 +136,7 @@ static enum status scan_option(struct reading *reading, int argc, char **argv, i
     } else if (!value) {
         if (*i + 1 == argc || strncmp(argv[*i + 1], "--", 2) == 0)
             return option_refuse(&place, NULL, "needs a value; give --%s=%s", option->name,
-                                 option->metavar ? option->metavar : option->words[0].text);
+                                 option->metavar ? option->metavar : option->words[0]);
         value = argv[++*i];
     }
     reading->given[id_of(option)] = FROM_LINE;
@@ -226,7 +226,7 @@ static enum status check_key(const struct reading *reading, const struct option_
     if (place->option->line_only)
         return option_refuse(place, NULL, "not in a file; give --%s on the command line",
                              place->option->name);
-    if (place->option->instead && !place->option->words)
+    if (place->option->instead)
         return option_refuse(place, NULL, "not in this build; use %s", place->option->instead);
     int first = reading->line[id_of(place->option)];
     if (first)

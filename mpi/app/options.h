@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "reduce.h"
 #include "solver.h"
 #include "source.h"
 #include "status.h"
@@ -52,6 +53,7 @@ struct options {
     double gap;
     int sample_size; /* 0: all elements */
     enum device_choice device;
+    enum reduce_choice comm;
     int threads; /* 0: auto */
     bool keep_nonfinite;
     char *save_dir;
@@ -70,8 +72,8 @@ const char *approach_name(enum approach approach);
  * Local. Reads the command line and the file of --config, the command line winning. QO_USAGE or
  * QO_CONFIG with one message that names the option, the value and the nearest valid name. `options`
  * is to be cleared after a failure too. What is kept of argv is copied. --help or --version
- * anywhere is the action, whatever else is wrong. QO_UNAVAILABLE for a device or communication that
- * this build lacks; other things it lacks are refused as wrong usage.
+ * anywhere is the action, whatever else is wrong. What this build lacks is refused as wrong usage,
+ * but for a device or a communication: whether they can be used is known where they are tried.
  *
  * Nothing is ignored silently: an option that this run has no use for is refused where it
  * contradicts the run, and else warned about in the log, one line each. Defaults in the file are

@@ -60,13 +60,22 @@ static enum status name_output(const struct options *options, char **path)
     return status;
 }
 
+/* "GPU 0 NVIDIA H100, GPU-..., 79.1 of 79.6 GiB free" */
+static void describe_device(const struct device *device, char *line, size_t size)
+{
+    const double gib = 1073741824.0;
+    snprintf(line, size, "GPU %d %s, %s, %.1f of %.1f GiB free", device->ordinal, device->name,
+             device->uuid, (double)device->free_memory / gib, (double)device->memory / gib);
+}
+
 enum status report_init(struct report *report, const struct options *options,
-                        const struct comm *comm, const struct engine *engine,
+                        const struct comm *comm, const struct machine *machine,
                         const struct source *source, int argc, char **argv)
 {
     enum status status;
-    char host[HOST_NAME_BYTES] = "";
-    *report = (struct report){.options = options, .comm = comm, .engine = engine, .source = source};
+    char host[HOST_NAME_BYTES] = "", line[DEVICE_LINE_BYTES];
+    *report =
+        (struct report){.options = options, .comm = comm, .machine = machine, .source = source};
     report->num_vectors = source_count(source);
     time_t now = time(NULL);
     struct tm utc;
@@ -81,11 +90,17 @@ enum status report_init(struct report *report, const struct options *options,
         report->vectors[i].info = source_vector(source, i);
     if (comm->rank == 0)
         QO_TRY(memory_alloc("host names", comm->size, HOST_NAME_BYTES, &report->hosts));
+    if (comm->rank == 0 && machine->on_device)
+        QO_TRY(memory_alloc("device names", comm->size, DEVICE_LINE_BYTES, &report->devices));
 done:
     if ((status = comm_agree(comm, status)) != QO_OK)
         return status;
     gethostname(host, sizeof host - 1);
     comm_gather_text(comm, host, HOST_NAME_BYTES, report->hosts);
+    if (machine->on_device) {
+        describe_device(&machine->device, line, sizeof line);
+        comm_gather_text(comm, line, sizeof line, report->devices);
+    }
     comm_broadcast(comm, report->created, sizeof report->created);
     return QO_OK;
 }
@@ -109,6 +124,7 @@ void report_clear(struct report *report)
     memory_free(report->input);
     memory_free(report->output);
     memory_free(report->hosts);
+    memory_free(report->devices);
     *report = (struct report){0};
 }
 

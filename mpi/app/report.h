@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "comm.h"
-#include "kernels.h"
+#include "machine.h"
 #include "options.h"
 #include "result.h"
 #include "source.h"
@@ -24,11 +24,12 @@ struct report_vector {
 struct report {
     const struct options *options;
     const struct comm *comm;
-    const struct engine *engine;
+    const struct machine *machine;
     const struct source *source;
     char *yaml; /* options that repeat the run */
     char *command_line;
     char *hosts;      /* rank 0: a name of HOST_NAME_BYTES a rank */
+    char *devices;    /* rank 0: a line of DEVICE_LINE_BYTES a rank; NULL on CPUs */
     char created[32]; /* ISO 8601, UTC */
     char *input;      /* the inputs in one line */
     char *output;     /* the result file, or NULL */
@@ -38,12 +39,13 @@ struct report {
     struct spread peak_memory; /* bytes */
 };
 
-#define HOST_NAME_BYTES 64
+#define HOST_NAME_BYTES   64
+#define DEVICE_LINE_BYTES 256
 
 /* Collective. Fills all that is known before the vectors are; vectors[] is allocated. To be cleared
  * after a failure too. */
 QO_MUST_USE enum status report_init(struct report *report, const struct options *options,
-                                    const struct comm *comm, const struct engine *engine,
+                                    const struct comm *comm, const struct machine *machine,
                                     const struct source *source, int argc, char **argv);
 
 /* Local. Frees; a zeroed or cleared report, or vector of it, may be cleared again. */

@@ -145,9 +145,9 @@ static json_t *document(struct builder *b, const struct report *report)
     put(b, root, "command_line", json_string(report->command_line));
     put(b, root, "options", options);
     put(b, root, "ranks", json_integer(report->comm->size));
-    put(b, root, "threads_per_rank", json_integer(report->engine->threads));
-    put(b, root, "device", json_string("cpu"));
-    put(b, root, "comm", json_string("mpi"));
+    put(b, root, "threads_per_rank", json_integer(report->machine->engine.threads));
+    put(b, root, "device", json_string(machine_device(report->machine)));
+    put(b, root, "comm", json_string(reduce_name(report->comm)));
     put(b, root, "hosts", hosts);
     put(b, root, "vectors", vectors);
     put(b, root, "timings", timings);

@@ -10,6 +10,9 @@
 /* Vectors listed one by one in the start-up block; of more, only the sums. */
 #define LISTED_VECTORS 12
 
+/* Likewise ranks with their GPUs. */
+#define LISTED_RANKS 64
+
 #define MIB 1048576.0
 
 static const char *simd_level(void)
@@ -26,7 +29,10 @@ void report_version(FILE *out)
     fprintf(out, "MPI       %s\n", comm_library());
     fprintf(out, "HDF5      %s\n", result_file_library());
     fprintf(out, "SIMD      up to %s\n", simd_level());
-    fprintf(out, "CUDA      %s\n", engine_supports(BACKEND_CUDA) ? "yes" : "not in this build");
+    struct device device;
+    bool usable = device_select(0, &device) == QO_OK;
+    fprintf(out, "GPU       %s\n", usable ? device.name : status_text());
+    status_clear();
 }
 
 /* Host names, each once, with the number of ranks on it: "n1 (4), n2 (4)". */
@@ -71,6 +77,7 @@ static int64_t total_elements(const struct report *report)
 void report_start(const struct report *report)
 {
     const struct comm *comm = report->comm;
+    const struct engine *engine = &report->machine->engine;
     char text[1024];
     if (comm->rank != 0)
         return;
@@ -79,12 +86,15 @@ void report_start(const struct report *report)
     list_hosts(report, text, sizeof text);
     log_info("ranks     %d on %d node%s: %s", comm->size, comm->num_nodes,
              comm->num_nodes == 1 ? "" : "s", text);
-    log_info("threads   %d per rank, kernels %s", report->engine->threads,
-             report->engine->kernels->name);
-    if (!comm->is_threaded && report->engine->threads > 1)
+    log_info("threads   %d per rank, kernels %s, sums over %s", engine->threads,
+             engine->kernels->name, reduce_name(comm));
+    if (!comm->is_threaded && engine->threads > 1)
         log_warn("this MPI library does not allow for threads; use --threads 1 if runs fail");
-    if (report->options->device == DEVICE_AUTO)
-        log_info("device    cpu (CUDA is not in this build)");
+    for (int r = 0; report->devices && r < comm->size && r < LISTED_RANKS; r++)
+        log_info("rank %d    on %s: %s", r, report->hosts + (size_t)r * HOST_NAME_BYTES,
+                 report->devices + (size_t)r * DEVICE_LINE_BYTES);
+    if (report->devices && comm->size > LISTED_RANKS)
+        log_info("and %d more ranks with a GPU each", comm->size - LISTED_RANKS);
     log_info("input     %s: %d vector%s, %lld elements", report->input, report->num_vectors,
              report->num_vectors == 1 ? "" : "s", (long long)total_elements(report));
     for (int i = 0; i < report->num_vectors && i < LISTED_VECTORS; i++) {

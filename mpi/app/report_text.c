@@ -29,10 +29,11 @@ static void print_block(FILE *file, const struct report *report, const struct re
                         int bits)
 {
     char norm[32];
-    bool several = report->comm->size > 1 || report->engine->threads > 1;
+    bool several = report->comm->size > 1 || report->machine->engine.threads > 1;
     fputs("Vector Size: ", file);
     print_word(file, vector->info->name);
-    fprintf(file, "___multiprocess: %s__device: cpu\n", several ? "True" : "False");
+    fprintf(file, "___multiprocess: %s__device: %s\n", several ? "True" : "False",
+            machine_device(report->machine));
     for (int r = 0; r < vector->num_results; r++) {
         const struct result *result = &vector->results[r];
         if (result->num_bits != bits)

@@ -3,9 +3,9 @@
 
 #include "decode.h"
 #include "log.h"
+#include "machine.h"
 #include "memory.h"
 #include "run.h"
-#include "threads.h"
 
 /* Local. Input and output must differ: restoring over the result would lose it. */
 static enum status check_paths(const struct options *options)
@@ -18,16 +18,15 @@ static enum status check_paths(const struct options *options)
     return QO_OK;
 }
 
-enum status run_restore(const struct options *options, const struct comm *comm)
+enum status run_restore(const struct options *options, struct comm *comm)
 {
     enum status status;
     struct result_reader *reader = NULL;
     struct restored_file *file = NULL;
     const struct vector_info **vectors = NULL;
-    struct engine engine = {0};
-    int threads = options->threads > 0 ? options->threads : threads_auto(comm);
+    struct machine machine = {.on_device = false};
     QO_TRY(comm_agree(comm, check_paths(options)));
-    QO_TRY(comm_agree(comm, engine_open(&engine, BACKEND_CPU, threads)));
+    QO_TRY(machine_open(&machine, options, comm));
     QO_TRY(result_reader_open(comm, options->restore, options->select, options->result, &reader));
     int count = result_reader_count(reader);
     QO_TRY(comm_agree(comm, memory_alloc("list of vectors", count, sizeof *vectors, &vectors)));
@@ -37,7 +36,7 @@ enum status run_restore(const struct options *options, const struct comm *comm)
     for (int i = 0; i < count; i++) {
         const struct stored_result *stored = result_reader_result(reader, i);
         log_info("restoring %s from %s", stored->vector.name, stored->result);
-        QO_TRY(decode_result(comm, &engine, reader, i, file));
+        QO_TRY(decode_result(comm, &machine.engine, reader, i, file));
     }
     QO_TRY(restored_file_publish(file));
     file = NULL;
@@ -46,6 +45,6 @@ done:
     restored_file_abandon(file);
     memory_free(vectors);
     result_reader_close(reader);
-    engine_close(&engine);
+    machine_close(&machine, comm);
     return status;
 }

@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "machine.h"
 #include "memory.h"
 #include "quantize.h"
-#include "threads.h"
 #include "version.h"
 
 /* Local, rank 0. Makes a folder and those above it. */
@@ -51,10 +51,10 @@ done:
         .created = report->created,
         .command_line = report->command_line,
         .options = report->yaml,
-        .device = "cpu",
+        .device = machine_device(report->machine),
         .source = report->input,
         .ranks = report->comm->size,
-        .threads_per_rank = report->engine->threads,
+        .threads_per_rank = report->machine->engine.threads,
     };
     return result_file_create(report->comm, report->output, &header, file);
 }
@@ -93,15 +93,6 @@ static enum status write_reports(struct report *report, struct timer *timer)
     }
 done:
     return comm_agree(report->comm, status);
-}
-
-/* --device auto takes the CPU in a build without CUDA. */
-enum status run_open_engine(const struct options *options, const struct comm *comm,
-                            struct engine *engine)
-{
-    enum backend backend = options->device == DEVICE_CUDA ? BACKEND_CUDA : BACKEND_CPU;
-    int threads = options->threads > 0 ? options->threads : threads_auto(comm);
-    return comm_agree(comm, engine_open(engine, backend, threads));
 }
 
 /* What the options ask the source for. */
@@ -151,19 +142,20 @@ done:
     return status;
 }
 
-enum status run_quantize(const struct options *options, const struct comm *comm,
-                         struct timer *timer, int argc, char **argv)
+enum status run_quantize(const struct options *options, struct comm *comm, struct timer *timer,
+                         int argc, char **argv)
 {
     enum status status;
     struct source *source = NULL;
-    struct engine engine = {0};
+    struct machine machine = {.on_device = false};
     struct report report = {0};
-    struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &engine};
+    struct job job = {
+        .options = options, .comm = comm, .timer = timer, .engine = &machine.engine};
     struct source_request request = request_of(options);
-    QO_TRY(run_open_engine(options, comm, &engine));
+    QO_TRY(machine_open(&machine, options, comm));
     QO_TRY(source_open(comm, &request, &source));
     job.source = source;
-    QO_TRY(report_init(&report, options, comm, &engine, source, argc, argv));
+    QO_TRY(report_init(&report, options, comm, &machine, source, argc, argv));
     report_start(&report);
     if (options->dry_run) {
         report_plan(&report);
@@ -181,6 +173,6 @@ done:
     result_file_abandon(job.file);
     report_clear(&report);
     source_close(source);
-    engine_close(&engine);
+    machine_close(&machine, comm);
     return status;
 }

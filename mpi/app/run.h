@@ -17,22 +17,17 @@ QO_MUST_USE enum status run_check_options(const struct options *options, const s
  * Collective. The main job: each vector of the source is measured, solved, encoded and written;
  * results are reported. The same status on every rank, its text in status_text().
  */
-QO_MUST_USE enum status run_quantize(const struct options *options, const struct comm *comm,
+QO_MUST_USE enum status run_quantize(const struct options *options, struct comm *comm,
                                      struct timer *timer, int argc, char **argv);
 
 /*
  * Collective. --selftest: quantizers of drawn vectors are held against the literature's figures, in
  * a table on stdout. QO_INTERNAL if one is off. The same status on every rank.
  */
-QO_MUST_USE enum status run_selftest(const struct options *options, const struct comm *comm,
+QO_MUST_USE enum status run_selftest(const struct options *options, struct comm *comm,
                                      struct timer *timer);
 
-/* Collective. The backend that the options name, on this rank's threads. The same status on every
- * rank. */
-QO_MUST_USE enum status run_open_engine(const struct options *options, const struct comm *comm,
-                                        struct engine *engine);
-
 /* Collective. --restore: a result file back into vectors. The same status on every rank. */
-QO_MUST_USE enum status run_restore(const struct options *options, const struct comm *comm);
+QO_MUST_USE enum status run_restore(const struct options *options, struct comm *comm);
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "log.h"
+#include "machine.h"
 #include "quantize.h"
 #include "run.h"
 
@@ -116,14 +117,15 @@ done:
     return status;
 }
 
-enum status run_selftest(const struct options *user, const struct comm *comm, struct timer *timer)
+enum status run_selftest(const struct options *user, struct comm *comm, struct timer *timer)
 {
     enum status status;
     struct options options = options_for(user);
-    struct engine engine = {0};
-    struct job job = {.options = &options, .comm = comm, .timer = timer, .engine = &engine};
+    struct machine machine = {.on_device = false};
+    struct job job = {
+        .options = &options, .comm = comm, .timer = timer, .engine = &machine.engine};
     int wrong = 0;
-    QO_TRY(run_open_engine(&options, comm, &engine));
+    QO_TRY(machine_open(&machine, &options, comm));
     progress_init(&job.progress, &options);
     if (comm->rank == 0)
         printf("%-16s %-12s %4s  %13s %13s %9s %9s %9s\n", "vector", "approach", "bits", "mse",
@@ -137,6 +139,6 @@ enum status run_selftest(const struct options *user, const struct comm *comm, st
              wrong);
     log_info("selftest passed on %d rank%s", comm->size, comm->size == 1 ? "" : "s");
 done:
-    engine_close(&engine);
+    machine_close(&machine, comm);
     return status;
 }

@@ -5,12 +5,15 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "reduce.h"
+
 /* MPI counts are int: at most this many bytes a call. */
 #define MAX_CALL ((int64_t)1 << 30)
 
 void comm_open(struct comm *comm, int *argc, char ***argv)
 {
     int started, provided;
+    *comm = (struct comm){0};
     MPI_Initialized(&started);
     if (!started)
         MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided);
@@ -32,8 +35,10 @@ void comm_close(struct comm *comm)
 {
     int ended;
     MPI_Finalized(&ended);
-    if (!ended)
+    if (!ended) {
+        reduce_close(comm);
         MPI_Finalize();
+    }
     *comm = (struct comm){0};
 }
 

@@ -16,7 +16,8 @@ struct comm {
     int rank, size;
     int node_rank, node_size; /* among the ranks that share this rank's memory */
     int num_nodes;
-    bool is_threaded; /* the rank may have threads beside the one that calls MPI */
+    bool is_threaded;  /* the rank may have threads beside the one that calls MPI */
+    struct nccl *nccl; /* how reductions go if not over MPI: reduce.c's; NULL: over MPI */
 };
 
 /* Longest text that comm_gather_text takes, with its zero. */
@@ -25,7 +26,7 @@ struct comm {
 /* Collective. Starts MPI (if nobody has) and fills comm. Ends the program where MPI does. */
 void comm_open(struct comm *comm, int *argc, char ***argv);
 
-/* Collective. Ends MPI. Nothing may be communicated afterwards. */
+/* Collective. Ends reductions, and MPI. Nothing may be communicated afterwards. */
 void comm_close(struct comm *comm);
 
 /*

@@ -74,14 +74,18 @@ enum status sample_open(struct sample *sample, const struct walk *walk, int64_t 
     *mine = *walk;
     mine->info = &sample->info;
     mine->shard = shard_of(count, walk->comm->rank, walk->comm->size);
-    mine->x = NULL; /* the vector's belongs to its own walk */
+    mine->x = NULL; /* the vector's belongs to its own walk, and so does its tile */
+    mine->tile = (struct tile){.n = 0};
     int64_t n = mine->shard.end - mine->shard.begin;
     QO_TRY(memory_alloc("slots of the sample", CHUNK, sizeof *bits, &bits));
     QO_TRY(memory_alloc_large("sample", n, element_size(sample->info.type), &mine->x));
     mine->tile = (struct tile){sample->info.type, mine->x, n, mine->shard.begin};
 done:
-    if ((status = comm_agree(walk->comm, status)) == QO_OK)
+    if ((status = comm_agree(walk->comm, status)) == QO_OK) {
         deal_out(sample, walk, bits);
+        status = mine->engine->kernels->hold(mine->engine, &mine->tile);
+        status = comm_agree(walk->comm, status);
+    }
     memory_free(bits);
     return status;
 }

@@ -20,12 +20,15 @@ enum status walk_open(struct walk *walk, const struct comm *comm, struct engine 
     QO_TRY(memory_alloc_large(info->origin, n, element_size(info->type), &walk->x));
     QO_TRY(source_read(source, index, walk->shard.begin, walk->shard.end, walk->x));
     walk->tile = (struct tile){info->type, walk->x, n, walk->shard.begin};
+    QO_TRY(engine->kernels->hold(engine, &walk->tile));
 done:
     return comm_agree(comm, status);
 }
 
 void walk_close(struct walk *walk)
 {
+    if (walk->engine)
+        walk->engine->kernels->release(walk->engine, &walk->tile);
     memory_free(walk->x);
     *walk = (struct walk){0};
 }

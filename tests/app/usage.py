@@ -61,20 +61,20 @@ INEFFECTIVE = (
 )
 
 # Names of things that this build does not have: refused by name, not taken for something else.
-LATER = (
-    (["--memory_limit", "1G"], 64),
-    (["--max_walltime", "60"], 64),
-    (["--resume"], 64),
-    (["--device", "cuda"], 69),
-    (["--comm", "nccl"], 69),
+LATER = (["--memory_limit", "1G"], ["--max_walltime", "60"], ["--resume"])
+
+# What may be built and cannot be used here: no device is visible, and NCCL adds up between GPUs.
+UNUSABLE = (
+    ["--device", "cuda"],
+    ["--comm", "nccl", "--device", "cpu"],
 )
 
 
 class Usage(harness.Case):
-    def refused(self, code, args, np_=0):
+    def refused(self, code, args, np_=0, env=None):
         """In an empty folder, where it would write its results."""
         os.makedirs(self.path("empty"), exist_ok=True)
-        result = self.fails(code, args, np_, cwd=self.path("empty"))
+        result = self.fails(code, args, np_, env=env, cwd=self.path("empty"))
         self.assertEqual(result.out, "", str(result))
         self.assertEqual(os.listdir(self.path("empty")), [], "something was written")
         return result
@@ -91,9 +91,16 @@ class Usage(harness.Case):
         self.refused(64, ["--aproach", "all"], 3)
 
     def test_what_a_later_build_brings_is_taken_for_something_else(self):
-        for args, code in LATER:
+        for args in LATER:
             with self.subTest(" ".join(args)):
-                self.assertIn("not in this build", self.refused(code, args).errors[0])
+                self.assertIn("not in this build", self.refused(64, args).errors[0])
+
+    def test_another_device_or_communication_is_taken_for_the_one_asked_for(self):
+        for args in UNUSABLE:
+            with self.subTest(" ".join(args)):
+                for ranks in (0, 2):
+                    result = self.refused(69, args, ranks, {"CUDA_VISIBLE_DEVICES": ""})
+                    self.assertIn(" ".join(args[:2]) + ": ", result.errors[0])
 
     def test_input_and_generator_are_mixed(self):
         np.save(self.path("x.npy"), np.ones(5))

@@ -20,6 +20,15 @@
 /* What the kernel tests share: seeded numbers, buffers with a guard page, nasty vectors, plain
  * truth. */
 
+/* With QUANTOPT_TEST_FILTER=PATTERN in the environment only the tests of such names are run: for
+ * tools that make a program slow, such as compute-sanitizer. */
+__attribute__((constructor)) static void support_filter(void)
+{
+    const char *pattern = getenv("QUANTOPT_TEST_FILTER");
+    if (pattern)
+        cmocka_set_test_filter(pattern);
+}
+
 /* splitmix64: every seed is a good one. */
 static inline uint64_t support_random(uint64_t *state)
 {
@@ -67,33 +76,53 @@ static inline void guarded_close(struct guarded *g)
     assert_int_equal(munmap(g->map, g->mapped), 0);
 }
 
-/* The level of each backend on the CPU with 1 and 2 threads; next() leaves out what the machine
- * lacks. */
+/*
+ * Each level of the CPU backend with 1 and 2 threads; or, with QUANTOPT_TEST_BACKEND=cuda in the
+ * environment, the CUDA backend, on a GPU or on what stands in for one (tests/shim): once in pieces
+ * of the host's memory, once with a copy that is held on the device.
+ */
 struct variant {
     enum backend backend;
-    int threads;
+    int threads; /* 2 on CUDA: tiles are held */
 };
 
-static const struct variant support_variants[] = {
-    {BACKEND_PORTABLE, 1}, {BACKEND_PORTABLE, 2}, {BACKEND_AVX2, 1},
-    {BACKEND_AVX2, 2},     {BACKEND_AVX512, 1},   {BACKEND_AVX512, 2},
-};
+static inline bool support_on_cuda(void)
+{
+    const char *backend = getenv("QUANTOPT_TEST_BACKEND");
+    return backend && strcmp(backend, "cuda") == 0;
+}
 
 #define SUPPORT_NUM_VARIANTS 6
+
+static inline struct variant support_variant(int v)
+{
+    enum backend level = (enum backend)(BACKEND_PORTABLE + v / 2);
+    return (struct variant){support_on_cuda() ? BACKEND_CUDA : level, 1 + v % 2};
+}
 
 /* Opens variant v; false, once with a line, if the machine cannot run it. */
 static inline bool support_open(struct engine *engine, int v)
 {
     static bool told[BACKEND_CUDA + 1];
-    enum backend backend = support_variants[v].backend;
-    if (!engine_supports(backend)) {
-        if (!told[backend])
-            print_message("SIMD level %d: not on this machine, skipped\n", (int)backend);
-        told[backend] = true;
+    struct variant variant = support_variant(v);
+    if (support_on_cuda() && v > 1)
+        return false;
+    if (!support_on_cuda() && !engine_supports(variant.backend)) {
+        if (!told[variant.backend])
+            print_message("SIMD level %d: not on this machine, skipped\n", (int)variant.backend);
+        told[variant.backend] = true;
         return false;
     }
-    assert_int_equal(engine_open(engine, backend, support_variants[v].threads), QO_OK);
+    assert_int_equal(engine_open(engine, variant.backend, variant.threads), QO_OK);
     return true;
+}
+
+/* Holds a tile where the engine is one that is to hold tiles; to be released before its elements
+ * go. */
+static inline void support_hold(struct engine *engine, const struct tile *tile)
+{
+    if (engine->threads == 2)
+        assert_int_equal(engine->kernels->hold(engine, tile), QO_OK);
 }
 
 static inline void support_put(enum element_type type, void *x, int64_t i, uint64_t bits)

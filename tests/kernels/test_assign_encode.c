@@ -226,10 +226,13 @@ static void check_example(struct example *e)
         struct engine engine;
         if (!support_open(&engine, v))
             continue;
+        struct tile tile = whole(e);
+        support_hold(&engine, &tile);
         check_assign(&engine, e, &want);
         check_encode(&engine, e, &want);
         check_collect(&engine, e, e->n / 3 + 1);
         check_decode(&engine, e, &want);
+        engine.kernels->release(&engine, &tile);
         engine_close(&engine);
     }
     expected_clear(&want);

@@ -18,6 +18,19 @@ static const struct variant variants[] = {
 
 #define NUM_VARIANTS ((int)(sizeof variants / sizeof *variants))
 
+/* The ones of the backend that is tested. */
+static const struct variant cuda_variants[] = {{BACKEND_CUDA, 1}, {BACKEND_CUDA, 2}};
+
+static int num_variants(void)
+{
+    return support_on_cuda() ? 2 : NUM_VARIANTS;
+}
+
+static struct variant variant_at(int v)
+{
+    return support_on_cuda() ? cuda_variants[v] : variants[v];
+}
+
 static int compare_keys(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -193,6 +206,8 @@ static bool measure_pieces(const struct variant *variant, const struct tile *til
     if (!engine_supports(variant->backend))
         return false;
     assert_int_equal(engine_open(&engine, variant->backend, variant->threads), QO_OK);
+    if (blocks == 0 && tile->n > 0)
+        support_hold(&engine, tile);
     memset(totals->cells, 0, (size_t)map->num_cells * sizeof *totals->cells);
     measure_totals_init(totals, totals->cells);
     for (int64_t i = 0; i < tile->n || i == 0; i += step) {
@@ -212,9 +227,11 @@ static void check_measure(const struct tile *tile, const struct keep *keep,
     struct expected want = expect(tile, keep, map);
     struct measure_totals totals = {.cells = malloc((size_t)map->num_cells * sizeof(struct cell))};
     assert_non_null(totals.cells);
-    for (int v = 0; v < NUM_VARIANTS; v++)
-        if (measure_pieces(&variants[v], tile, keep, map, blocks, &totals))
+    for (int v = 0; v < num_variants(); v++) {
+        struct variant variant = variant_at(v);
+        if (measure_pieces(&variant, tile, keep, map, blocks, &totals))
             check_totals(&totals, &want, map);
+    }
     free(totals.cells);
     free(want.cells);
 }
@@ -439,9 +456,13 @@ static void test_sums_run_over(void **state)
 {
     (void)state;
     /* 258 blocks are more than 2^24 elements; what is emptied one by one has far less room. */
-    check_overrun(BACKEND_CPU, ELEMENT_F32, 15, 258);
-    check_overrun(BACKEND_CPU, ELEMENT_F64, 52, 258);
-    for (enum backend backend = BACKEND_PORTABLE; backend <= BACKEND_AVX512; backend++) {
+    if (!support_on_cuda()) {
+        check_overrun(BACKEND_CPU, ELEMENT_F32, 15, 258);
+        check_overrun(BACKEND_CPU, ELEMENT_F64, 52, 258);
+    }
+    enum backend first = support_on_cuda() ? BACKEND_CUDA : BACKEND_PORTABLE;
+    enum backend end = support_on_cuda() ? BACKEND_CUDA : BACKEND_AVX512;
+    for (enum backend backend = first; backend <= end; backend++) {
         check_overrun(backend, ELEMENT_F32, 16, 7);
         check_overrun(backend, ELEMENT_F32, 23, 7);
         check_overrun(backend, ELEMENT_F64, 52, 7);
@@ -467,7 +488,7 @@ static void test_map_of_the_call_before_is_used(void **state)
         qsort(low, 513, sizeof *low, compare_keys);
         assert_int_equal(cell_map_init(&map[m], ELEMENT_F32, low, 513, low[1], low[512]), QO_OK);
     }
-    assert_int_equal(engine_open(&engine, BACKEND_CPU, 1), QO_OK);
+    assert_true(support_open(&engine, 0));
     for (int round = 0; round < 4; round++) {
         struct cell cells[513] = {0};
         struct measure_totals totals;

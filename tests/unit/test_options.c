@@ -98,7 +98,8 @@ static const struct {
     {"--solver loyd", QO_USAGE,
      "--solver loyd: no such value; did you mean lloyd? It is one of optimal, lloyd"},
     {"--device gpu", QO_USAGE,
-     "--device gpu: no such value; did you mean cpu? It is one of auto, cpu"},
+     "--device gpu: no such value; did you mean cpu? It is one of auto, cpu, cuda"},
+    {"--comm ncl", QO_USAGE, "--comm ncl: no such value; did you mean nccl?"},
     {"--progress yes", QO_USAGE, "--progress yes: no such value"},
     {"--nonfinite stop", QO_USAGE, "--nonfinite stop: no such value"},
     {"--fill_values 3", QO_USAGE, "--fill_values 3: no such value"},
@@ -162,8 +163,6 @@ static const struct {
     {"--max_walltime 60", QO_USAGE, "--max_walltime: not in this build; use"},
     {"--resume", QO_USAGE, "--resume: not in this build; use"},
     {"--comm-timeout 60", QO_USAGE, "--comm_timeout: not in this build; use"},
-    {"--device cuda", QO_UNAVAILABLE, "--device cuda: not in this build; use cpu or auto"},
-    {"--comm nccl", QO_UNAVAILABLE, "--comm nccl: not in this build; use mpi or auto"},
     /* files of --config */
     {"--config /nonexistent.yaml", QO_CONFIG, "/nonexistent.yaml: cannot be opened: No such file"},
     {"--config=", QO_USAGE, "--config: the value is empty"},
@@ -244,6 +243,7 @@ static void test_a_default_that_is_not_the_documented_one(void **state)
     assert_false(o.selftest);
     assert_int_equal(o.max_iterations, 100);
     assert_int_equal(o.device, DEVICE_AUTO);
+    assert_int_equal(o.comm, REDUCE_AUTO);
     assert_int_equal(o.threads, 0);
     assert_string_equal(o.save_dir, "results");
     assert_null(o.output);
@@ -284,6 +284,7 @@ static void test_a_value_that_lands_in_the_wrong_field(void **state)
     assert_int_equal(o.init, INIT_KMEANS_PP);
     assert_int_equal(o.max_iterations, 1000);
     assert_int_equal(o.device, DEVICE_CPU);
+    assert_int_equal(o.comm, REDUCE_MPI);
     assert_int_equal(o.threads, 7);
     assert_string_equal(o.save_dir, "d");
     assert_string_equal(o.output, "o.h5");
@@ -365,16 +366,17 @@ static void test_help_refused_because_of_another_mistake(void **state)
 static void test_words_out_of_step_with_their_enum(void **state)
 {
     (void)state;
-    const struct option_word *dtypes = option_at(OPTION_DTYPE)->words;
+    const char *const *dtypes = option_at(OPTION_DTYPE)->words;
     for (int t = 0; t < ELEMENT_NUM_TYPES; t++)
-        assert_string_equal(dtypes[t].text, element_name((enum element_type)t));
-    assert_null(dtypes[ELEMENT_NUM_TYPES].text);
+        assert_string_equal(dtypes[t], element_name((enum element_type)t));
+    assert_null(dtypes[ELEMENT_NUM_TYPES]);
     assert_string_equal(approach_name(APPROACH_UNIFORM), "uniform");
     assert_string_equal(approach_name(APPROACH_NON_UNIFORM), "non-uniform");
     assert_string_equal(approach_name(APPROACH_EASYQUANT), "easyquant");
-    assert_string_equal(option_at(OPTION_INIT)->words[INIT_RANDOM].text, "random");
-    assert_string_equal(option_at(OPTION_DEVICE)->words[DEVICE_CUDA].text, "cuda");
-    assert_string_equal(option_at(OPTION_PROGRESS)->words[WHEN_NEVER].text, "never");
+    assert_string_equal(option_at(OPTION_INIT)->words[INIT_RANDOM], "random");
+    assert_string_equal(option_at(OPTION_DEVICE)->words[DEVICE_CUDA], "cuda");
+    assert_string_equal(option_at(OPTION_COMM)->words[REDUCE_NCCL], "nccl");
+    assert_string_equal(option_at(OPTION_PROGRESS)->words[WHEN_NEVER], "never");
 }
 
 static void test_an_option_missing_from_the_table(void **state)

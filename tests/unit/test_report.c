@@ -17,7 +17,7 @@ struct scene {
     struct options options;
     struct comm comm;
     struct kernels kernels;
-    struct engine engine;
+    struct machine machine;
     struct vector_info info;
     struct step steps[2];
     struct result results[2];
@@ -36,7 +36,7 @@ static void make_scene(struct scene *scene)
     scene->options.num_dims = -1;
     scene->comm.size = scene->comm.node_size = scene->comm.num_nodes = 1;
     scene->kernels.name = "portable";
-    scene->engine = (struct engine){.kernels = &scene->kernels, .threads = 2};
+    scene->machine.engine = (struct engine){.kernels = &scene->kernels, .threads = 2};
     scene->info = (struct vector_info){
         .name = "a/b c-1", .origin = "file", .type = ELEMENT_F32, .num_dims = 1, .n = 10};
     scene->info.shape[0] = 10;
@@ -63,7 +63,7 @@ static void make_scene(struct scene *scene)
     strcpy(scene->host, "node");
     scene->report = (struct report){.options = &scene->options,
                                     .comm = &scene->comm,
-                                    .engine = &scene->engine,
+                                    .machine = &scene->machine,
                                     .command_line = "quantopt_mpi",
                                     .hosts = scene->host,
                                     .num_vectors = 1,

@@ -137,9 +137,8 @@ static void make_words(struct lookup *lookup, int64_t top)
     }
 }
 
-/* Whether the words stand for this map: compared in full, as an address may have been used again.
- */
-static bool serves(const struct lookup *lookup, const struct cell_map *map)
+/* The map is compared in full, as an address may have been used again. */
+bool lookup_serves(const struct lookup *lookup, const struct cell_map *map)
 {
     if (!lookup->word || lookup->type != map->type || lookup->num_cells != map->num_cells)
         return false;
@@ -152,7 +151,7 @@ static bool serves(const struct lookup *lookup, const struct cell_map *map)
 enum status lookup_set(struct lookup *lookup, const struct cell_map *map)
 {
     enum status status = QO_OK;
-    if (serves(lookup, map))
+    if (lookup_serves(lookup, map))
         return QO_OK;
     QO_CHECK(map->num_cells <= LOOKUP_MOST_CELLS, QO_INTERNAL,
              "a histogram of %lld cells is larger than its lookup; report it",
@@ -184,28 +183,4 @@ void lookup_clear(struct lookup *lookup)
     memory_free(lookup->before);
     memory_free(lookup->word);
     *lookup = (struct lookup){0};
-}
-
-/* Which of the 2^steps cells from `first` on holds the key: the last that begins at or before it.
- */
-static int64_t search(const struct lookup *lookup, int64_t first, int steps, uint64_t key)
-{
-    while (steps-- > 0) {
-        int64_t middle = first + ((int64_t)1 << steps);
-        first = middle < lookup->num_cells && lookup->before[middle] < key ? middle : first;
-    }
-    return first;
-}
-
-int64_t lookup_descend(const struct lookup *lookup, uint32_t word, uint64_t key)
-{
-    while ((word & LOOKUP_APART) == LOOKUP_TABLE)
-        word = lookup->word[lookup_place(word, key)];
-    int64_t cell = (word >> 6) & LOOKUP_PLACES;
-    uint64_t mask = ((uint64_t)1 << (word & 63)) - 1;
-    if (word < LOOKUP_SEARCH)
-        return lookup_place(word, key);
-    if (word < LOOKUP_TABLE)
-        return search(lookup, cell, (int)(word & 63), key);
-    return cell + (word & LOOKUP_AT_END ? (key & mask) == mask : (key & mask) != 0);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "sorter.h"
+
 #include <float.h>
 #include <math.h>
-
-#include "cpu.h"
 
 /* The largest float32 not above x; NaN stays NaN. */
 static float float_below(double x)

@@ -51,23 +51,49 @@ struct lookup {
     int64_t num_words;
 };
 
+/* Pure. Whether *lookup serves the map: then lookup_set leaves it as it is. */
+bool lookup_serves(const struct lookup *lookup, const struct cell_map *map);
+
 /* Local. Makes *lookup serve the map, at little cost if it already does. Starts zeroed. */
 QO_MUST_USE enum status lookup_set(struct lookup *lookup, const struct cell_map *map);
 
 /* Local. Frees; a zeroed or cleared lookup may be cleared again. */
 void lookup_clear(struct lookup *lookup);
 
-/* Pure. The cell of a key below a word of any kind. */
-int64_t lookup_descend(const struct lookup *lookup, uint32_t word, uint64_t key);
-
 /* Pure. What a word of CELLS or a TABLE says of a key: its cell, or the place of its next word. */
-static inline int64_t lookup_place(uint32_t word, uint64_t key)
+QO_INLINE int64_t lookup_place(uint32_t word, uint64_t key)
 {
     return (int64_t)(((word >> 6) + (uint32_t)(key >> (word & 63))) & LOOKUP_PLACES);
 }
 
+/* Pure. Which of the 2^steps cells from `first` on holds the key: the last that begins at or before
+ * it. */
+QO_INLINE int64_t lookup_search(const struct lookup *lookup, int64_t first, int steps,
+                                uint64_t key)
+{
+    while (steps-- > 0) {
+        int64_t middle = first + ((int64_t)1 << steps);
+        first = middle < lookup->num_cells && lookup->before[middle] < key ? middle : first;
+    }
+    return first;
+}
+
+/* Pure. The cell of a key below a word of any kind. */
+QO_INLINE int64_t lookup_descend(const struct lookup *lookup, uint32_t word, uint64_t key)
+{
+    while ((word & LOOKUP_APART) == LOOKUP_TABLE)
+        word = lookup->word[lookup_place(word, key)];
+    int64_t cell = (word >> 6) & LOOKUP_PLACES;
+    uint64_t mask = ((uint64_t)1 << (word & 63)) - 1;
+    if (word < LOOKUP_SEARCH)
+        return lookup_place(word, key);
+    if (word < LOOKUP_TABLE)
+        return lookup_search(lookup, cell, (int)(word & 63), key);
+    return cell + (word & LOOKUP_AT_END ? (key & mask) == mask : (key & mask) != 0);
+}
+
 /* Pure. The cell of a key: what cell_map_find gives. */
-static inline int64_t lookup_find(const struct lookup *lookup, uint64_t key)
+QO_INLINE int64_t lookup_find(const struct lookup *lookup, uint64_t key)
 {
     uint32_t word = lookup->word[key >> lookup->top_shift];
     return word < LOOKUP_SEARCH ? lookup_place(word, key) : lookup_descend(lookup, word, key);
