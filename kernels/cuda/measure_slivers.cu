@@ -25,17 +25,19 @@
 #define SLIVER_FULL     255
 #define SLIVER_SUM_BITS 22
 
-/* Entries of a warp's queue: less than 32 wait when a vector of 4 elements a lane comes. */
+/* Entries of a warp's queue: less than 32 wait when a vector of 4 elements a lane comes. Behind them
+ * lies one that is written by lanes without an element. */
 #define QUEUE_ENTRIES 256
+#define QUEUE_WORDS   (QUEUE_ENTRIES + 4)
 
 /* The slivers of one block of threads. */
 struct sliver_part {
-    unsigned *word;                  /* [2][each] */
-    int64_t first, each;             /* first sliver */
-    uint32_t first_key, span;        /* keys first_key to first_key + span */
-    struct lookup lookup;            /* of all slivers */
+    unsigned *word;                    /* [2][each] */
+    int64_t first, each;               /* first sliver */
+    uint32_t first_key, span;          /* keys first_key to first_key + span */
+    struct lookup lookup;              /* of all slivers */
     struct sliver_device_sums *totals; /* [lookup.num_cells] */
-    struct cell *cells;              /* the same */
+    struct cell *cells;                /* the same */
     kernel_keep<float> fills;
 };
 
@@ -45,12 +47,31 @@ __device__ __forceinline__ uint32_t sliver_key(uint32_t bits)
     return bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u);
 }
 
-/* Moves what a sliver holds to the device's memory. */
-__device__ void sliver_empty(const sliver_part &part, int64_t sliver)
+/* Whether a word leads to a sliver, and not to a wide cell or a search. Words of tables are followed.
+ */
+__device__ __forceinline__ bool sliver_find(const uint32_t *words, uint32_t key, uint32_t *word)
 {
-    unsigned *at = part.word + (sliver - part.first);
-    unsigned first = atomicExch(at, 0u), square = atomicExch(at + part.each, 0u);
-    struct sliver_device_sums *to = &part.totals[sliver];
+    *word = words[key >> (23 - LOOKUP_TOP_BITS)];
+    while ((*word & LOOKUP_APART) == LOOKUP_TABLE)
+        *word = words[lookup_place(*word, key)];
+    return *word < LOOKUP_SEARCH && (*word & 63) <= SLIVER_SHIFT;
+}
+
+/* An element's offset in its sliver, and its distance from the middle. */
+__device__ __forceinline__ uint32_t sliver_offset(uint32_t word, uint32_t key)
+{
+    return key & ((1u << (word & 63)) - 1);
+}
+
+__device__ __forceinline__ int32_t sliver_away(uint32_t word, uint32_t offset)
+{
+    return (int32_t)offset - (int32_t)(1u << (word & 63) >> 1);
+}
+
+/* Moves what a sliver holds to the device's memory. */
+__device__ void sliver_empty(unsigned *at, int64_t each, struct sliver_device_sums *to)
+{
+    unsigned first = atomicExch(at, 0u), square = atomicExch(at + each, 0u);
     if (first == 0 && square == 0)
         return;
     atomicAdd(&to->count, (word64)(first >> SLIVER_SUM_BITS));
@@ -58,110 +79,144 @@ __device__ void sliver_empty(const sliver_part &part, int64_t sliver)
     atomicAdd(&to->square, (word64)square);
 }
 
-/* Counts one element, or several that are equal, whose key is one of the part. */
-__device__ __forceinline__ void sliver_count(const sliver_part &part, uint32_t bits, unsigned times,
-                                           measure_part *found)
+/* Notes what elements of a key are; whether they belong into a sliver or a cell. */
+__device__ __forceinline__ bool sliver_note(const sliver_part &part, uint32_t bits, unsigned times,
+                                            measure_part *found)
 {
     uint32_t key = sliver_key(bits);
-    uint32_t word = part.lookup.word[key >> (23 - LOOKUP_TOP_BITS)], shift = word & 63;
     if (part.fills.has_fills && kernel_is_fill(part.fills, element_f32(bits))) {
         found->num_fill += times;
-        return;
+        return false;
     }
     if (key - 0x00800000u > 0xfeffffffu) { /* not from -FLT_MAX to FLT_MAX */
         found->num_nonfinite += times;
-        return;
+        return false;
     }
-    if (word >= LOOKUP_SEARCH || shift > SLIVER_SHIFT) {
-        measure_add<ELEMENT_F32>(bits, times, part.lookup, part.cells, part.fills, found);
+    found->min_key = key < found->min_key ? key : found->min_key;
+    found->max_key = key > found->max_key ? key : found->max_key;
+    return true;
+}
+
+/* Counts one element, whose key is one of the part. */
+__device__ __forceinline__ void sliver_count(const sliver_part &part, uint32_t bits,
+                                             measure_part *found)
+{
+    uint32_t key = sliver_key(bits), word;
+    if (!sliver_note(part, bits, 1, found))
+        return;
+    if (!sliver_find(part.lookup.word, key, &word)) {
+        int64_t cell = lookup_find(&part.lookup, key);
+        measure_add_cell(&part.cells[cell], key - part.lookup.before[cell] - 1, 1);
         return;
     }
     int64_t sliver = lookup_place(word, key);
-    uint32_t offset = key & ((1u << shift) - 1);
-    int32_t away = (int32_t)offset - (int32_t)(1u << shift >> 1);
-    found->min_key = key < found->min_key ? key : found->min_key;
-    found->max_key = key > found->max_key ? key : found->max_key;
-    if (times > 1) {
-        struct sliver_device_sums *to = &part.totals[sliver];
-        atomicAdd(&to->count, (word64)times);
-        atomicAdd(&to->sum, (word64)times * offset);
-        atomicAdd(&to->square, (word64)times * (word64)(away * away));
-        return;
-    }
+    uint32_t offset = sliver_offset(word, key);
+    int32_t away = sliver_away(word, offset);
     unsigned *at = part.word + (sliver - part.first);
     unsigned seen = atomicAdd(at, (1u << SLIVER_SUM_BITS) + offset);
     atomicAdd(at + part.each, (unsigned)(away * away));
     if (seen >> SLIVER_SUM_BITS >= SLIVER_FULL)
-        sliver_empty(part, sliver);
+        sliver_empty(at, part.each, &part.totals[sliver]);
 }
 
-/* A warp's elements that wait to be counted: a ring. */
+/* Counts equal elements. Seldom, and so not a copy of it where it is called. */
+__device__ __noinline__ void sliver_count_equal(uint32_t key, word64 times, struct lookup lookup,
+                                                struct sliver_device_sums *totals,
+                                                struct cell *cells)
+{
+    uint32_t word;
+    if (!sliver_find(lookup.word, key, &word)) {
+        int64_t cell = lookup_find(&lookup, key);
+        measure_add_cell(&cells[cell], key - lookup.before[cell] - 1, times);
+        return;
+    }
+    int64_t away = sliver_away(word, sliver_offset(word, key));
+    struct sliver_device_sums *to = &totals[lookup_place(word, key)];
+    atomicAdd(&to->count, times);
+    atomicAdd(&to->sum, times * sliver_offset(word, key));
+    atomicAdd(&to->square, times * (word64)(away * away));
+}
+
+/* Counts what a thread held. */
+__device__ __forceinline__ void sliver_count_held(const sliver_part &part, const measure_held &held,
+                                                  measure_part *found)
+{
+    uint32_t bits = (uint32_t)held.bits;
+    if (held.times > 0 && sliver_note(part, bits, held.times, found))
+        sliver_count_equal(sliver_key(bits), held.times, part.lookup, part.totals, part.cells);
+}
+
+/* A warp's elements that wait to be counted: entries head to tail - 1 of a ring. */
 struct sliver_queue {
-    uint32_t *entry; /* [QUEUE_ENTRIES] */
-    unsigned head, waiting;
+    uint32_t *entry; /* [QUEUE_WORDS] */
+    unsigned below;  /* a mask of the lanes below this one */
+    unsigned head, tail;
 };
 
-/* Puts the elements of those lanes that have one into the queue. */
+/* Puts the elements of those lanes that have one into the queue. The others write, too: a store is
+ * less than a branch. */
 __device__ __forceinline__ void queue_put(sliver_queue *queue, bool has, uint32_t bits)
 {
     unsigned lanes = __ballot_sync(ALL_LANES, has);
-    unsigned before = (unsigned)__popc(lanes & ((1u << threadIdx.x % WARP) - 1));
-    if (has)
-        queue->entry[(queue->head + queue->waiting + before) % QUEUE_ENTRIES] = bits;
-    queue->waiting += (unsigned)__popc(lanes);
+    unsigned place = (queue->tail + (unsigned)__popc(lanes & queue->below)) % QUEUE_ENTRIES;
+    queue->entry[has ? place : QUEUE_ENTRIES] = bits;
+    queue->tail += (unsigned)__popc(lanes);
 }
 
 /* Counts 32 elements of the queue, or the rest. */
 __device__ __forceinline__ void queue_take(sliver_queue *queue, const sliver_part &part,
                                            measure_part *found)
 {
-    unsigned lane = threadIdx.x % WARP, some = queue->waiting < WARP ? queue->waiting : WARP;
+    unsigned lane = threadIdx.x % WARP, waiting = queue->tail - queue->head;
     __syncwarp();
     uint32_t bits = queue->entry[(queue->head + lane) % QUEUE_ENTRIES];
     __syncwarp();
-    if (lane < some)
-        sliver_count(part, bits, 1, found);
+    if (lane < waiting)
+        sliver_count(part, bits, found);
     __syncwarp();
-    queue->head += some;
-    queue->waiting -= some;
+    queue->head += waiting < WARP ? waiting : WARP;
 }
 
-/* Whether an element is one of the part, and not the one held, which is counted. */
-__device__ __forceinline__ bool sliver_wants(const sliver_part &part, uint32_t bits,
-                                           measure_held *held)
+/* Whether an element is one of the part. */
+__device__ __forceinline__ bool sliver_is_mine(const sliver_part &part, uint32_t bits)
 {
-    bool takes = bits == (uint32_t)held->bits;
-    held->times += takes;
-    return !takes & (sliver_key(bits) - part.first_key <= part.span);
+    return sliver_key(bits) - part.first_key <= part.span;
 }
 
-/* Four elements of each lane. Another one is held where that has not come for a while; only
- * elements of the part are. */
-__device__ __forceinline__ void sliver_vector(const sliver_part &part, const uint4 &vector, bool there,
-                                            measure_held *held, sliver_queue *queue,
-                                            measure_part *found)
+/* Four elements of each lane that has some; all lanes have some with ALL. */
+template <bool ALL>
+__device__ __forceinline__ void sliver_vector(const sliver_part &part, const uint4 &vector,
+                                              bool there, measure_held *held, sliver_queue *queue)
 {
     const uint32_t bits[4] = {vector.x, vector.y, vector.z, vector.w};
     unsigned before = held->times;
 #pragma unroll
-    for (int i = 0; i < 4; i++)
-        queue_put(queue, there && sliver_wants(part, bits[i], held), bits[i]);
-    held->missed = held->times == before ? held->missed + 4 : 0;
-    if (held->missed >= HELD_PATIENCE && sliver_key(bits[3]) - part.first_key <= part.span) {
-        if (held->times > 0)
-            sliver_count(part, (uint32_t)held->bits, held->times, found);
-        *held = measure_held{bits[3], 0, 0};
+    for (int i = 0; i < 4; i++) {
+        bool takes = (bits[i] == (uint32_t)held->bits) & (ALL | there);
+        held->times += takes;
+        queue_put(queue, sliver_is_mine(part, bits[i]) & !takes & (ALL | there), bits[i]);
     }
-    __syncwarp();
+    held->missed = held->times == before ? held->missed + 4 : 0;
+}
+
+/* Holds another element of the part where that of before has not come for a while. */
+__device__ __forceinline__ void sliver_hold(const sliver_part &part, uint32_t bits,
+                                            measure_held *held, measure_part *found)
+{
+    if (held->missed < HELD_PATIENCE || !sliver_is_mine(part, bits))
+        return;
+    sliver_count_held(part, *held, found);
+    *held = measure_held{bits, 0, 0};
 }
 
 /* A part as a block of threads begins with it. */
 __device__ sliver_part sliver_open(const struct sorter *sorter, const struct lookup &lookup,
-                               unsigned parts, int64_t each, unsigned *word,
-                               struct sliver_device_sums *totals, struct cell *cells)
+                                   unsigned parts, int64_t each, unsigned *word,
+                                   struct sliver_device_sums *totals, struct cell *cells)
 {
-    sliver_part part = {word, (int64_t)(blockIdx.x % parts) * each, each, 0, 0, lookup, totals, cells,
-                      kernel_keep<float>()};
+    sliver_part part = {
+        word, (int64_t)(blockIdx.x % parts) * each, each, 0, 0, lookup, totals, cells,
+        kernel_keep<float>()};
     int64_t end = part.first + each < lookup.num_cells ? part.first + each : lookup.num_cells;
     uint64_t last = end < lookup.num_cells ? lookup.before[end] : element_last_key(ELEMENT_F32);
     part.first_key = (uint32_t)(lookup.before[part.first] + 1);
@@ -172,14 +227,14 @@ __device__ sliver_part sliver_open(const struct sorter *sorter, const struct loo
 
 __global__ void __launch_bounds__(SLIVER_THREADS)
     slivers_kernel(const void *x, int64_t n, const struct sorter *sorter, struct lookup lookup,
-                 unsigned parts, int64_t each, struct sliver_device_sums *totals,
-                 struct cell *cells, struct measure_device_sums *sums)
+                   unsigned parts, int64_t each, struct sliver_device_sums *totals,
+                   struct cell *cells, struct measure_device_sums *sums)
 {
     QO_SHARED(shared);
     sliver_part part =
         sliver_open(sorter, lookup, parts, each, (unsigned *)shared, totals, cells);
-    sliver_queue queue = {(uint32_t *)(part.word + 2 * each) + threadIdx.x / WARP * QUEUE_ENTRIES, 0,
-                        0};
+    uint32_t *entries = (uint32_t *)(part.word + 2 * each) + threadIdx.x / WARP * QUEUE_WORDS;
+    sliver_queue queue = {entries, (1u << threadIdx.x % WARP) - 1, 0, 0};
     measure_part found = {UINT64_MAX, 0, 0, 0};
     measure_held held = {element_unkey(ELEMENT_F32, part.first_key), 0, 0};
     for (int64_t i = threadIdx.x; i < 2 * each; i += blockDim.x)
@@ -190,28 +245,29 @@ __global__ void __launch_bounds__(SLIVER_THREADS)
     int64_t count = n / 4, step = (int64_t)(gridDim.x / parts) * blockDim.x;
     int64_t first = (int64_t)(blockIdx.x / parts) * blockDim.x + threadIdx.x, at = first;
     uint4 next = at < count ? vectors[at] : uint4();
-    for (int64_t round = first - threadIdx.x; round < count; round += step) {
+    for (int64_t round = first - threadIdx.x; round < count; round += step, at += step) {
         uint4 vector = next;
-        bool there = at < count;
-        at += step;
-        if (at < count)
-            next = vectors[at];
-        sliver_vector(part, vector, there, &held, &queue, &found);
-        while (queue.waiting >= WARP)
+        if (at + step < count)
+            next = vectors[at + step];
+        if (round + blockDim.x <= count)
+            sliver_vector<true>(part, vector, true, &held, &queue);
+        else
+            sliver_vector<false>(part, vector, at < count, &held, &queue);
+        while (queue.tail - queue.head >= WARP)
             queue_take(&queue, part, &found);
+        if (at < count)
+            sliver_hold(part, vector.w, &held, &found);
     }
     /* The last few elements, one a thread; and what was held. */
     bool has = 4 * count + first < n;
     uint32_t bits = has ? ((const uint32_t *)x)[4 * count + first] : 0;
-    queue_put(&queue, has && sliver_key(bits) - part.first_key <= part.span, bits);
-    while (queue.waiting > 0)
+    queue_put(&queue, has && sliver_is_mine(part, bits), bits);
+    while (queue.tail != queue.head)
         queue_take(&queue, part, &found);
-    if (held.times > 0)
-        sliver_count(part, (uint32_t)held.bits, held.times, &found);
+    sliver_count_held(part, held, &found);
     __syncthreads();
-    for (int64_t i = threadIdx.x; i < each; i += blockDim.x)
-        if (part.first + i < lookup.num_cells)
-            sliver_empty(part, part.first + i);
+    for (int64_t i = threadIdx.x; i < each && part.first + i < lookup.num_cells; i += blockDim.x)
+        sliver_empty(part.word + i, each, &totals[part.first + i]);
     measure_finish(found, sums);
 }
 
@@ -220,7 +276,7 @@ cudaError_t measure_slivers_launch(const struct launch *launch, const struct dev
                                  struct sliver_device_sums *totals, struct cell *cells,
                                  struct measure_device_sums *sums)
 {
-    const size_t queues = SLIVER_WARPS * QUEUE_ENTRIES * sizeof(uint32_t);
+    const size_t queues = SLIVER_WARPS * QUEUE_WORDS * sizeof(uint32_t);
     const struct lookup there = *lookup;
     int64_t room = (int64_t)((launch->shared - queues) / (2 * sizeof(unsigned)));
     int64_t parts = (lookup->num_cells + room - 1) / room;
