@@ -47,6 +47,30 @@ bool cuda_try(struct cuda_buffer *buffer, size_t bytes)
     return true;
 }
 
+void cuda_begin(struct engine_state *state, enum cuda_work work)
+{
+    state->work = work;
+    state->seconds = 0;
+}
+
+/* Gives up a buffer that the operation under way does not use; false if there is none. */
+static bool give_up_idle(struct engine_state *state)
+{
+    struct cuda_buffer *const of_cells[] = {&state->cells, &state->slivers_sums, &state->before,
+                                            &state->words, NULL};
+    struct cuda_buffer *const of_levels[] = {&state->slot[0].codes, &state->slot[1].codes,
+                                             &state->list, &state->values, &state->errors, NULL};
+    struct cuda_buffer *const *idle = state->work == WORK_CELLS ? of_levels : of_cells;
+    while (*idle && !(*idle)->memory)
+        idle++;
+    if (!*idle)
+        return false;
+    cuda_release(*idle);
+    if (state->work == WORK_LEVELS)
+        lookup_clear(&state->lookup); /* what was brought of it may be gone */
+    return true;
+}
+
 /* Gives up a held copy, which will go through in pieces from now on; false if there is none. */
 static bool give_up_copy(struct engine_state *state)
 {
@@ -64,7 +88,7 @@ enum status cuda_reserve(struct engine_state *state, struct cuda_buffer *buffer,
                          const char *what)
 {
     bool made = cuda_try(buffer, bytes);
-    while (!made && give_up_copy(state))
+    while (!made && (give_up_idle(state) || give_up_copy(state)))
         made = cuda_try(buffer, bytes);
     if (made)
         return QO_OK;

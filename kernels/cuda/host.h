@@ -48,8 +48,12 @@ struct cuda_held {
     struct cuda_buffer copy;
 };
 
+/* What an operation is about; buffers of the other kind are idle meanwhile. */
+enum cuda_work { WORK_CELLS, WORK_LEVELS };
+
 struct engine_state {
     struct device device;
+    enum cuda_work work; /* of the operation under way */
     int threads; /* for copies in host memory */
     struct cuda_slot slot[CUDA_SLOTS];
     struct stage up, down;
@@ -70,8 +74,11 @@ struct engine_state {
 QO_MUST_USE enum status cuda_check(const struct engine_state *state, cudaError_t error,
                                    const char *what);
 
-/* Local. Makes room for `bytes`; the content is lost if it grows. Where the device has no memory, a
- * held copy is given up first. QO_NO_MEMORY. */
+/* Local. Begins an operation. */
+void cuda_begin(struct engine_state *state, enum cuda_work work);
+
+/* Local. Makes room for `bytes`; the content is lost if it grows. Where the device has no memory,
+ * idle buffers and held copies are given up first. QO_NO_MEMORY. */
 QO_MUST_USE enum status cuda_reserve(struct engine_state *state, struct cuda_buffer *buffer,
                                      size_t bytes, const char *what);
 

@@ -100,7 +100,7 @@ enum status cuda_assign(struct engine *engine, const struct tile *tile,
     struct level_table there = *table;
     struct piece_work work = {.begin = begin_assign, .context = &there};
     int64_t blocks = count_blocks(tile->n), kept = 0;
-    state->seconds = 0;
+    cuda_begin(state, WORK_LEVELS);
     if (tile->n == 0)
         return QO_OK;
     QO_TRY(bring_sorters(state, table, 1, tile->type));
@@ -196,7 +196,7 @@ static enum status encode_all(struct engine *engine, const struct tile *tile,
     const struct encode_device_sums *sums;
     size_t bytes = (size_t)encoding->num * sizeof *sums;
     struct piece_work work = {.begin = begin_encode, .context = encoding};
-    state->seconds = 0;
+    cuda_begin(state, WORK_LEVELS);
     if (tile->n == 0)
         return QO_OK;
     encoding->blocks = count_blocks(tile->n);
@@ -323,7 +323,7 @@ enum status cuda_collect(struct engine *engine, const struct tile *tile,
 {
     enum status status = QO_OK;
     struct engine_state *state = engine->state;
-    state->seconds = 0;
+    cuda_begin(state, WORK_LEVELS);
     if (*position >= tile->n)
         return QO_OK;
     int64_t most = least(tile->n - *position, COLLECT_MOST);
@@ -376,7 +376,7 @@ enum status cuda_decode(struct engine *engine, const uint8_t *codes, int64_t n,
     for (int i = 0; i < QO_MAX_LEVELS;
          i++) /* a code that names no level is decoded as the last one */
         value[i] = element_from_double(type, table->level[i < table->k ? i : table->k - 1]);
-    state->seconds = 0;
+    cuda_begin(state, WORK_LEVELS);
     QO_TRY(cuda_reserve(state, &state->values, sizeof value, "levels"));
     QO_TRY(stage_up(state, state->values.memory, value, sizeof value, state->slot[0].stream));
     for (int64_t i = 0; i < n; i += DECODE_MOST) {

@@ -176,6 +176,21 @@ done:
     return status;
 }
 
+/* Makes slivers ready where they are worth it and there is memory for them. */
+static bool makes_slivers(struct engine_state *state, const struct tile *tile,
+                          const struct cell_map *map)
+{
+    if (tile->type != ELEMENT_F32 ||
+        tile->n < (int64_t)state->device.multiprocessors * SLIVERS_FROM)
+        return false;
+    if (slivers_set(&state->slivers, map) == QO_OK &&
+        prepare_cells(state, state->slivers.map.num_cells, true) == QO_OK)
+        return true;
+    status_clear();
+    cuda_release(&state->slivers_sums);
+    return false;
+}
+
 /* float32 and float64: the sums of each cell. */
 static enum status measure_cells(struct engine_state *state, const struct tile *tile,
                                  const struct cell_map *map, struct measure_totals *totals)
@@ -183,17 +198,15 @@ static enum status measure_cells(struct engine_state *state, const struct tile *
     enum status status;
     struct measuring measuring = {.fills = NULL};
     struct measure_device_sums sums = {.min_key = UINT64_MAX};
-    bool slivers = tile->type == ELEMENT_F32 &&
-                   tile->n >= (int64_t)state->device.multiprocessors * SLIVERS_FROM;
+    bool slivers = makes_slivers(state, tile, map);
     struct piece_work work = {.begin = slivers ? begin_slivers : begin_cells,
                               .context = &measuring};
     cudaStream_t stream = state->slot[0].stream;
-    if (slivers)
-        QO_TRY(slivers_set(&state->slivers, map));
     const struct cell_map *there = slivers ? &state->slivers.map : map;
     QO_TRY(cuda_reserve(state, &state->sums, sizeof sums, "sums"));
     QO_TRY(cuda_reserve(state, &state->sorters, sizeof *state->sorter, "fill values"));
-    QO_TRY(prepare_cells(state, there->num_cells, slivers));
+    if (!slivers)
+        QO_TRY(prepare_cells(state, map->num_cells, false));
     QO_TRY(bring_lookup(state, there, &measuring.lookup));
     measuring.fills = state->sorters.memory;
     measuring.sums = state->sums.memory;
@@ -217,7 +230,7 @@ enum status cuda_measure(struct engine *engine, const struct tile *tile, const s
     enum status status = QO_OK;
     struct engine_state *state = engine->state;
     assert(map->type == tile->type);
-    state->seconds = 0;
+    cuda_begin(state, WORK_CELLS);
     if (tile->n == 0)
         return QO_OK;
     QO_TRY(cuda_reserve_sorters(state, 1));
