@@ -79,8 +79,8 @@ QO_INLINE uint64_t ops_fields(int field, int width)
 }
 
 /*
- * Pure. Packs eight codes that stand in pairs, each pair in the low 2 * bits of 16 bits, into the low
- * 8 * bits bits; what lies above is undefined.
+ * Pure. Packs eight codes that stand in pairs, each pair in the low 2 * bits of 16 bits, into the
+ * low 8 * bits bits; what lies above is undefined.
  */
 QO_INLINE uint64_t ops_join(uint64_t v, int bits)
 {

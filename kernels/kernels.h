@@ -145,8 +145,8 @@ struct kernels {
     void (*close)(struct engine *engine);
 
     /*
-     * Tells that a tile will be looked at again and again, and that its elements do not change until
-     * it is released: a device may keep a copy of it. QO_OK too where it keeps none.
+     * Tells that a tile will be looked at again and again, and that its elements do not change
+     * until it is released: a device may keep a copy of it. QO_OK too where it keeps none.
      */
     enum status (*hold)(struct engine *engine, const struct tile *tile);
     void (*release)(struct engine *engine, const struct tile *tile);

@@ -68,8 +68,7 @@ QO_INLINE int64_t lookup_place(uint32_t word, uint64_t key)
 
 /* Pure. Which of the 2^steps cells from `first` on holds the key: the last that begins at or before
  * it. */
-QO_INLINE int64_t lookup_search(const struct lookup *lookup, int64_t first, int steps,
-                                uint64_t key)
+QO_INLINE int64_t lookup_search(const struct lookup *lookup, int64_t first, int steps, uint64_t key)
 {
     while (steps-- > 0) {
         int64_t middle = first + ((int64_t)1 << steps);

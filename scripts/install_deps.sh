@@ -19,7 +19,7 @@ optional=()
 case "${1:-}" in
 "") ;;
 --with-tests)
-    packages+=(libcmocka-dev clang libomp-dev hdf5-tools shellcheck patchelf)
+    packages+=(g++ libcmocka-dev clang libomp-dev hdf5-tools shellcheck patchelf)
     optional+=(libclang-rt-dev)
     ;;
 *)

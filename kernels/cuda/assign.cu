@@ -65,8 +65,8 @@ __device__ __forceinline__ void
 assign_batch(lanes_loads<T> *loads, bool more,
              const lanes_table<typename kernel_type<T>::number, L> *table,
              const lanes_find<typename kernel_type<T>::number> &find,
-             const kernel_keep<typename kernel_type<T>::number> &keep, int k,
-             shared_word column, double *lane)
+             const kernel_keep<typename kernel_type<T>::number> &keep, int k, shared_word column,
+             double *lane)
 {
 #pragma unroll
     for (int row = 0; row < LANES_ROWS; row++) {
@@ -128,8 +128,7 @@ __global__ void __launch_bounds__(512)
 struct assign_call {
     const struct launch *launch;
     const struct device_tile *tile;
-    int k;
-    const struct sorter *sorter;
+    const struct device_levels *levels;
     struct assign_device_sums *sums;
     double *block_error;
 };
@@ -139,13 +138,13 @@ static cudaError_t launch_copy(const assign_call &call, int threads)
 {
     int flush = SUMS_MOST / (threads / COLUMNS * LAUNCH_PAD / LANES_TEAM); /* batches */
     size_t shared = sizeof(lanes_table<typename kernel_type<T>::number, L>) +
-                    (size_t)((call.k + 1) * SUMS_WORDS * COLUMNS) * sizeof(unsigned);
+                    (size_t)((call.levels->k + 1) * SUMS_WORDS * COLUMNS) * sizeof(unsigned);
     cudaError_t error = kernel_allow(assign_kernel<T, L, COLUMNS>, shared);
     if (error != cudaSuccess)
         return error;
     return QO_LAUNCH((assign_kernel<T, L, COLUMNS>), lanes_grid(call.tile->n, threads),
                      (unsigned)threads, shared, call.launch->stream, call.tile->x, call.tile->n,
-                     call.sorter, call.k, flush, call.sums, call.block_error);
+                     call.levels->sorter, call.levels->k, flush, call.sums, call.block_error);
 }
 
 /* Where sums take much of a multiprocessor's shared memory, more threads share them. */
@@ -154,8 +153,8 @@ static cudaError_t launch_looked(const assign_call &call)
 {
     if (L == LOOK_FEW)
         return launch_copy<T, L, WARP>(call, 128);
-    return call.k <= SUMS_WIDE ? launch_copy<T, L, WARP>(call, 256)
-                               : launch_copy<T, L, WARP / 2>(call, 512);
+    return call.levels->k <= SUMS_WIDE ? launch_copy<T, L, WARP>(call, 256)
+                                       : launch_copy<T, L, WARP / 2>(call, 512);
 }
 
 template <enum element_type T>
@@ -171,10 +170,10 @@ static cudaError_t launch_typed(enum lanes_look look, const assign_call &call)
     }
 }
 
-cudaError_t assign_launch(const struct launch *launch, const struct device_tile *tile, int k,
-                          const struct sorter *sorter, bool slots,
-                          struct assign_device_sums *sums, double *block_error)
+cudaError_t assign_launch(const struct launch *launch, const struct device_tile *tile,
+                          const struct device_levels *levels, struct assign_device_sums *sums,
+                          double *block_error)
 {
-    assign_call call = {launch, tile, k, sorter, sums, block_error};
-    return KERNEL_BY_TYPE(tile->type, launch_typed, launch_look(k, slots), call);
+    assign_call call = {launch, tile, levels, sums, block_error};
+    return KERNEL_BY_TYPE(tile->type, launch_typed, lanes_look_of(levels), call);
 }

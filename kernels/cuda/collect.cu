@@ -2,9 +2,9 @@
 #include "kernel.cuh"
 
 /*
- * Outliers in the order of their indices, whatever the grid: a warp goes through a piece of the tile
- * in order. A first launch counts the outliers of each piece, the host adds the counts up to places,
- * and a second launch writes them there.
+ * Outliers in the order of their indices, whatever the grid: a warp goes through a piece of the
+ * tile in order. A first launch counts the outliers of each piece, the host adds the counts up to
+ * places, and a second launch writes them there.
  */
 #define COLLECT_WARPS 8
 

@@ -20,10 +20,9 @@ enum status cuda_check(const struct engine_state *state, cudaError_t error, cons
                             "GPU %d (%s): no memory for %s; use fewer ranks on this GPU or node, "
                             "or --device cpu",
                             device->ordinal, device->name, what);
-    return status_raise(QO_UNAVAILABLE,
-                        "GPU %d (%s): %s failed: %s (%s); look at nvidia-smi, or use --device cpu",
-                        device->ordinal, device->name, what, cudaGetErrorString(error),
-                        cudaGetErrorName(error));
+    return status_raise(
+        QO_UNAVAILABLE, "GPU %d (%s): %s failed: %s (%s); look at nvidia-smi, or use --device cpu",
+        device->ordinal, device->name, what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 void cuda_release(struct cuda_buffer *buffer)
@@ -59,7 +58,8 @@ static bool give_up_idle(struct engine_state *state)
     struct cuda_buffer *const of_cells[] = {&state->cells, &state->slivers_sums, &state->before,
                                             &state->words, NULL};
     struct cuda_buffer *const of_levels[] = {&state->slot[0].codes, &state->slot[1].codes,
-                                             &state->list, &state->values, &state->errors, NULL};
+                                             &state->list,          &state->values,
+                                             &state->errors,        NULL};
     struct cuda_buffer *const *idle = state->work == WORK_CELLS ? of_levels : of_cells;
     while (*idle && !(*idle)->memory)
         idle++;
@@ -191,9 +191,9 @@ static void cuda_close(struct engine *engine)
         return;
     while (give_up_copy(state)) {
     }
-    struct cuda_buffer *const buffers[] = {
-        &state->sums,  &state->errors, &state->sorters, &state->cells, &state->slivers_sums,
-        &state->words, &state->before, &state->list,    &state->values};
+    struct cuda_buffer *const buffers[] = {&state->sums,   &state->errors,       &state->sorters,
+                                           &state->cells,  &state->slivers_sums, &state->words,
+                                           &state->before, &state->list,         &state->values};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         cuda_release(buffers[i]);
     stage_close(&state->up);

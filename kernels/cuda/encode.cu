@@ -166,8 +166,7 @@ __global__ void __launch_bounds__(256)
 struct encode_call {
     const struct launch *launch;
     const struct device_tile *tile;
-    const struct sorter *sorter;
-    int bits;
+    const struct device_levels *levels;
     uint8_t *codes;
     struct encode_device_sums *sums;
     double *block_error;
@@ -180,8 +179,8 @@ static cudaError_t launch_copy(const encode_call &call)
     size_t shared = sizeof(lanes_table<typename kernel_type<T>::number, L>) +
                     (CODES ? threads / LANES_TEAM * TEAM_BYTES : 0);
     return QO_LAUNCH((encode_kernel<T, L, CODES>), lanes_grid(call.tile->n, (int)threads), threads,
-                     shared, call.launch->stream, call.tile->x, call.tile->n, call.sorter,
-                     call.bits, call.codes, call.sums, call.block_error);
+                     shared, call.launch->stream, call.tile->x, call.tile->n, call.levels->sorter,
+                     call.levels->bits, call.codes, call.sums, call.block_error);
 }
 
 template <enum element_type T, enum lanes_look L>
@@ -203,10 +202,10 @@ static cudaError_t launch_typed(enum lanes_look look, const encode_call &call)
     }
 }
 
-cudaError_t encode_launch(const struct launch *launch, const struct device_tile *tile, int k,
-                          int bits, const struct sorter *sorter, bool slots, uint8_t *codes,
+cudaError_t encode_launch(const struct launch *launch, const struct device_tile *tile,
+                          const struct device_levels *levels, uint8_t *codes,
                           struct encode_device_sums *sums, double *block_error)
 {
-    encode_call call = {launch, tile, sorter, bits, codes, sums, block_error};
-    return KERNEL_BY_TYPE(tile->type, launch_typed, launch_look(k, slots), call);
+    encode_call call = {launch, tile, levels, codes, sums, block_error};
+    return KERNEL_BY_TYPE(tile->type, launch_typed, lanes_look_of(levels), call);
 }

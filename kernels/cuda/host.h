@@ -54,7 +54,7 @@ enum cuda_work { WORK_CELLS, WORK_LEVELS };
 struct engine_state {
     struct device device;
     enum cuda_work work; /* of the operation under way */
-    int threads; /* for copies in host memory */
+    int threads;         /* for copies in host memory */
     struct cuda_slot slot[CUDA_SLOTS];
     struct stage up, down;
     struct cuda_held held[CUDA_HELD];
@@ -63,7 +63,7 @@ struct engine_state {
     int64_t num_sorters;
     struct slivers slivers; /* of the map that was measured last, if it has any */
     struct lookup lookup;   /* on the host; its arrays are in words and before too */
-    void *host;           /* what was brought back, host_size bytes */
+    void *host;             /* what was brought back, host_size bytes */
     size_t host_size;
     double seconds; /* that kernels took in this call */
 };
@@ -132,7 +132,7 @@ struct piece_work {
     enum status (*begin)(struct engine_state *state, const struct piece *piece, void *context);
     enum status (*end)(struct engine_state *state, const struct piece *piece, void *context);
     void *context;
-    int64_t most; /* elements of a piece at most, a multiple of QO_BLOCK; 0: as many as there are */
+    int bits; /* of the codes that a piece's slot has room for; 0: none */
 };
 
 /* Local. Goes over a tile. Afterwards, and after a failure too, all streams are idle. */
@@ -143,6 +143,15 @@ QO_MUST_USE enum status pieces_walk(struct engine_state *state, const struct til
  * moves down to what there is room for. */
 QO_MUST_USE enum status pieces_fetch(struct engine_state *state, const struct tile *tile,
                                      int64_t begin, int64_t *end, struct piece *piece);
+
+/*
+ * Local. Makes room in the slots for pieces of *each elements of n, and for codes of so many bits:
+ * in one slot if that is all there is, else in all; for codes alone if the elements are held. Where
+ * the device has no memory for so much, *each gets less, down to QO_BLOCK; in the end held copies
+ * are given up. QO_NO_MEMORY.
+ */
+QO_MUST_USE enum status pieces_make_room(struct engine_state *state, enum element_type type,
+                                         int bits, bool held, int64_t n, int64_t *each);
 
 /* Local. Keeps a copy of the tile if there is memory for it. */
 enum status pieces_hold(struct engine *engine, const struct tile *tile);

@@ -35,12 +35,14 @@ __device__ __forceinline__ shared_word shared_behind(shared_word word, int words
 
 template <int OFFSET> __device__ __forceinline__ void shared_add(shared_word word, unsigned add)
 {
-    asm volatile("red.shared.add.u32 [%0+%1], %2;" : : "r"(word), "n"(4 * OFFSET), "r"(add)
+    asm volatile("red.shared.add.u32 [%0+%1], %2;"
+                 :
+                 : "r"(word), "n"(4 * OFFSET), "r"(add)
                  : "memory");
 }
 #endif
 
-#define WARP     32
+#define WARP      32
 #define ALL_LANES 0xffffffffu
 
 typedef unsigned long long word64; /* the type that CUDA has 64-bit atomics for */
@@ -112,14 +114,18 @@ template <class N> struct kernel_keep {
 
 __device__ __forceinline__ void kernel_load(const struct sorter *sorter, kernel_keep<float> *keep)
 {
-    *keep = kernel_keep<float>{sorter->lo_f32, sorter->hi_f32,
-                               {sorter->fill_f32[0], sorter->fill_f32[1]}, sorter->has_fills};
+    *keep = kernel_keep<float>{sorter->lo_f32,
+                               sorter->hi_f32,
+                               {sorter->fill_f32[0], sorter->fill_f32[1]},
+                               sorter->has_fills};
 }
 
 __device__ __forceinline__ void kernel_load(const struct sorter *sorter, kernel_keep<double> *keep)
 {
-    *keep = kernel_keep<double>{sorter->lo_f64, sorter->hi_f64,
-                                {sorter->fill_f64[0], sorter->fill_f64[1]}, sorter->has_fills};
+    *keep = kernel_keep<double>{sorter->lo_f64,
+                                sorter->hi_f64,
+                                {sorter->fill_f64[0], sorter->fill_f64[1]},
+                                sorter->has_fills};
 }
 
 template <class N> __device__ __forceinline__ bool kernel_is_fill(const kernel_keep<N> &keep, N x)

@@ -18,7 +18,7 @@
 #define LANES_ROWS    8
 #define LANES_BATCHES (QO_BLOCK / LAUNCH_PAD) /* of a block */
 
-/* How an element's code is found; launch_look chooses. */
+/* How an element's code is found; lanes_look_of chooses. */
 enum lanes_look {
     LOOK_FEW,   /* at most SORTER_FEW levels: bisection over cuts in registers */
     LOOK_SLOTS, /* by the sorter's slots and one comparison */
@@ -199,8 +199,8 @@ template <enum element_type T>
 __device__ __forceinline__ void lanes_open(lanes_loads<T> *loads, const void *x,
                                            const lanes_place &place)
 {
-    loads->at = (const typename kernel_type<T>::pair *)x + place.block * (QO_BLOCK / 2) +
-                place.thread;
+    loads->at =
+        (const typename kernel_type<T>::pair *)x + place.block * (QO_BLOCK / 2) + place.thread;
     if (place.mine > 0)
 #pragma unroll
         for (int row = 0; row < LANES_ROWS; row++)
@@ -233,9 +233,9 @@ __device__ __forceinline__ double lanes_sum(const double *lane)
 
 /* --- launches --- */
 
-static inline enum lanes_look launch_look(int k, bool slots)
+static inline enum lanes_look lanes_look_of(const struct device_levels *levels)
 {
-    return k <= SORTER_FEW ? LOOK_FEW : slots ? LOOK_SLOTS : LOOK_SEARCH;
+    return levels->k <= SORTER_FEW ? LOOK_FEW : levels->slots ? LOOK_SLOTS : LOOK_SEARCH;
 }
 
 static inline unsigned lanes_grid(int64_t n, int threads)

@@ -59,17 +59,22 @@ struct measure_device_sums {
     unsigned long long num_fill, num_nonfinite;
 };
 
-/* block_error[blocks of the tile] is set: the sum of each block's squared errors. */
-cudaError_t assign_launch(const struct launch *launch, const struct device_tile *tile, int k,
-                          const struct sorter *sorter, bool slots,
-                          struct assign_device_sums *sums, double *block_error);
+/* A level table made ready, and what the host has to know of it to choose a kernel. */
+struct device_levels {
+    const struct sorter *sorter; /* on the device */
+    int k, bits;
+    bool slots; /* the sorter has some */
+};
 
-/*
- * The same, and codes, unless NULL, is set: `bits` bits a code, for all elements up to the padding.
- * Aligned to 16 bytes.
+/* block_error[blocks of the tile] is set: the sum of each block's squared errors. */
+cudaError_t assign_launch(const struct launch *launch, const struct device_tile *tile,
+                          const struct device_levels *levels, struct assign_device_sums *sums,
+                          double *block_error);
+
+/* The same, and codes, unless NULL, is set for all elements up to the padding. Aligned to 16 bytes.
  */
-cudaError_t encode_launch(const struct launch *launch, const struct device_tile *tile, int k,
-                          int bits, const struct sorter *sorter, bool slots, uint8_t *codes,
+cudaError_t encode_launch(const struct launch *launch, const struct device_tile *tile,
+                          const struct device_levels *levels, uint8_t *codes,
                           struct encode_device_sums *sums, double *block_error);
 
 /* x[n] is set, up to the next multiple of 16; codes are readable up to there. value[256]: a level a
@@ -87,9 +92,9 @@ cudaError_t measure_cells_launch(const struct launch *launch, const struct devic
                                  struct cell *cells, struct measure_device_sums *sums);
 
 /*
- * The same for float32 in great numbers, over the slivers of a map (slivers.h), whose lookup this is.
- * An element goes to totals[lookup->num_cells] where a word of the lookup gives its sliver and that
- * has at most SLIVER_KEYS keys, else to cells[lookup->num_cells].
+ * The same for float32 in great numbers, over the slivers of a map (slivers.h), whose lookup this
+ * is. An element goes to totals[lookup->num_cells] where a word of the lookup gives its sliver and
+ * that has at most SLIVER_KEYS keys, else to cells[lookup->num_cells].
  */
 #define SLIVER_SHIFT 12
 #define SLIVER_KEYS  (1 << SLIVER_SHIFT)
@@ -101,9 +106,9 @@ struct sliver_device_sums {
 };
 
 cudaError_t measure_slivers_launch(const struct launch *launch, const struct device_tile *tile,
-                                 const struct sorter *fills, const struct lookup *lookup,
-                                 struct sliver_device_sums *totals, struct cell *cells,
-                                 struct measure_device_sums *sums);
+                                   const struct sorter *fills, const struct lookup *lookup,
+                                   struct sliver_device_sums *totals, struct cell *cells,
+                                   struct measure_device_sums *sums);
 
 /* Elements that are searched for outliers by one warp, and counted together. */
 #define COLLECT_PIECE 4096

@@ -4,8 +4,8 @@
 #include "host.h"
 
 /*
- * The operations that look up levels: assign, encode, score, collect, decode. Kernels leave integers
- * and, block by block, sums of squared errors; the host adds the latter exactly.
+ * The operations that look up levels: assign, encode, score, collect, decode. Kernels leave
+ * integers and, block by block, sums of squared errors; the host adds the latter exactly.
  */
 
 static int64_t count_blocks(int64_t n)
@@ -13,9 +13,13 @@ static int64_t count_blocks(int64_t n)
     return (n + QO_BLOCK - 1) / QO_BLOCK;
 }
 
-static bool has_slots(const struct sorter *sorter)
+/* The levels of table i, whose sorter was brought. */
+static struct device_levels levels_at(const struct engine_state *state, int i,
+                                      const struct level_table *table)
 {
-    return sorter->slots.num > 0;
+    const struct sorter *sorters = state->sorters.memory;
+    return (struct device_levels){sorters + i, table->k, table->bits,
+                                  state->sorter[i].slots.num > 0};
 }
 
 /* Brings the sorters of table[num] to the device. */
@@ -42,8 +46,8 @@ static enum status prepare_sums(struct engine_state *state, size_t bytes, int64_
     QO_TRY(cuda_reserve_host(state, bytes > errors ? bytes : errors));
     QO_TRY(cuda_reserve(state, &state->errors, errors, "errors of blocks"));
     QO_TRY(cuda_reserve(state, &state->sums, bytes, "sums"));
-    QO_TRY(cuda_check(state, cudaMemsetAsync(state->sums.memory, 0, bytes, stream),
-                      "clearing sums"));
+    QO_TRY(
+        cuda_check(state, cudaMemsetAsync(state->sums.memory, 0, bytes, stream), "clearing sums"));
     /* The other slot's kernels must find all this. */
     QO_TRY(cuda_check(state, cudaStreamSynchronize(stream), "preparing a walk"));
 done:
@@ -57,8 +61,8 @@ static enum status add_errors(struct engine_state *state, int64_t first, int64_t
 {
     enum status status;
     const double *from = (const double *)state->errors.memory + first, *sum = state->host;
-    QO_TRY(stage_down(state, state->host, from, (size_t)blocks * sizeof *sum,
-                      state->slot[0].stream));
+    QO_TRY(
+        stage_down(state, state->host, from, (size_t)blocks * sizeof *sum, state->slot[0].stream));
     for (int64_t b = 0; b < blocks; b++)
         exact_sum_add(error, sum[b]);
     exact_sum_carry(error);
@@ -72,11 +76,10 @@ static enum status begin_assign(struct engine_state *state, const struct piece *
                                 void *context)
 {
     struct launch launch = cuda_launch(state, piece->slot);
-    const struct level_table *table = context;
+    struct device_levels levels = levels_at(state, 0, context);
     double *error = (double *)state->errors.memory + piece->first / QO_BLOCK;
     return cuda_check(state,
-                      assign_launch(&launch, &piece->tile, table->k, state->sorters.memory,
-                                    has_slots(state->sorter), state->sums.memory, error),
+                      assign_launch(&launch, &piece->tile, &levels, state->sums.memory, error),
                       "a Lloyd step");
 }
 
@@ -128,63 +131,33 @@ struct encoding {
     uint8_t *codes; /* the caller's, or NULL */
 };
 
-/* Bytes of the codes of n elements on the device, up to the padding. */
-static size_t padded_codes(int64_t n, int bits)
-{
-    return (size_t)((n + LAUNCH_PAD - 1) / LAUNCH_PAD * (LAUNCH_PAD / 8) * bits);
-}
-
 static enum status begin_encode(struct engine_state *state, const struct piece *piece,
                                 void *context)
 {
     enum status status = QO_OK;
     const struct encoding *encoding = context;
-    const struct sorter *sorters = state->sorters.memory;
     struct encode_device_sums *sums = state->sums.memory;
     struct launch launch = cuda_launch(state, piece->slot);
     for (int q = 0; q < encoding->num; q++) {
-        const struct level_table *table = &encoding->table[q];
-        double *error = (double *)state->errors.memory + q * encoding->blocks +
-                        piece->first / QO_BLOCK;
+        struct device_levels levels = levels_at(state, q, &encoding->table[q]);
+        double *error =
+            (double *)state->errors.memory + q * encoding->blocks + piece->first / QO_BLOCK;
         uint8_t *codes = encoding->codes ? piece->slot->codes.memory : NULL;
         QO_TRY(cuda_check(state,
-                          encode_launch(&launch, &piece->tile, table->k, table->bits, sorters + q,
-                                        has_slots(&state->sorter[q]), codes, sums + q, error),
+                          encode_launch(&launch, &piece->tile, &levels, codes, sums + q, error),
                           "encoding"));
     }
 done:
     return status;
 }
 
-static enum status end_encode(struct engine_state *state, const struct piece *piece,
-                              void *context)
+static enum status end_encode(struct engine_state *state, const struct piece *piece, void *context)
 {
     const struct encoding *encoding = context;
     int bits = encoding->table->bits;
     size_t bytes = (size_t)((piece->tile.n * bits + 7) / 8);
     return stage_down(state, encoding->codes + piece->first / 8 * bits, piece->slot->codes.memory,
                       bytes, piece->slot->stream);
-}
-
-/* Room for the codes of a piece in each slot; *most becomes the elements there is room for. */
-static enum status reserve_codes(struct engine_state *state, int64_t n, int bits, int64_t *most)
-{
-    enum status status = QO_OK;
-    *most = n;
-    for (;;) {
-        int slots = *most < n ? CUDA_SLOTS : 1, made = 0;
-        while (made < slots && cuda_try(&state->slot[made].codes, padded_codes(*most, bits)))
-            made++;
-        if (made == slots)
-            return QO_OK;
-        if (*most <= QO_BLOCK)
-            break;
-        *most = (*most / 2 + QO_BLOCK - 1) / QO_BLOCK * QO_BLOCK;
-    }
-    for (int i = 0; i < (*most < n ? CUDA_SLOTS : 1); i++)
-        QO_TRY(cuda_reserve(state, &state->slot[i].codes, padded_codes(*most, bits), "codes"));
-done:
-    return status;
 }
 
 /* Encodes by all quantizers in one walk. */
@@ -204,7 +177,7 @@ static enum status encode_all(struct engine *engine, const struct tile *tile,
     QO_TRY(prepare_sums(state, bytes, encoding->num * encoding->blocks));
     if (encoding->codes) {
         work.end = end_encode;
-        QO_TRY(reserve_codes(state, tile->n, encoding->table->bits, &work.most));
+        work.bits = encoding->table->bits;
     }
     QO_TRY(pieces_walk(state, tile, &work));
     QO_TRY(stage_down(state, state->host, state->sums.memory, bytes, state->slot[0].stream));
@@ -250,8 +223,8 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Makes places of counts: place[p] is the number of outliers before piece p, count[] itself. Returns
- * how many there are in all. */
+/* Makes places of counts: place[p] is the number of outliers before piece p, count[] itself.
+ * Returns how many there are in all. */
 static int64_t make_places(unsigned *count, int64_t pieces)
 {
     int64_t total = 0;
@@ -265,8 +238,7 @@ static int64_t make_places(unsigned *count, int64_t pieces)
 
 /* Lists the first `room` outliers of a piece, whose places are known, into the caller's list. */
 static enum status list_outliers(struct engine_state *state, const struct tile *tile,
-                                 const struct piece *piece, int64_t room,
-                                 struct outlier_list *list)
+                                 const struct piece *piece, int64_t room, struct outlier_list *list)
 {
     enum status status;
     struct launch launch = cuda_launch(state, piece->slot);
@@ -280,10 +252,10 @@ static enum status list_outliers(struct engine_state *state, const struct tile *
                                           state->sums.memory, (unsigned)room, state->list.memory,
                                           state->values.memory),
                       "listing outliers"));
-    QO_TRY(stage_down(state, index, state->list.memory, (size_t)room * sizeof *index,
-                      launch.stream));
-    QO_TRY(stage_down(state, (char *)list->value + (size_t)list->count * size,
-                      state->values.memory, (size_t)room * size, launch.stream));
+    QO_TRY(
+        stage_down(state, index, state->list.memory, (size_t)room * sizeof *index, launch.stream));
+    QO_TRY(stage_down(state, (char *)list->value + (size_t)list->count * size, state->values.memory,
+                      (size_t)room * size, launch.stream));
     for (int64_t i = 0; i < room; i++)
         index[i] += (uint64_t)(tile->first + piece->first);
     list->count += room;
@@ -301,10 +273,10 @@ static enum status collect_some(struct engine_state *state, const struct tile *t
     struct launch launch = cuda_launch(state, piece.slot);
     int64_t pieces = (piece.tile.n + COLLECT_PIECE - 1) / COLLECT_PIECE;
     int64_t room = least(list->capacity - list->count, COLLECT_ROOM);
-    QO_TRY(cuda_check(state,
-                      collect_count_launch(&launch, &piece.tile, state->sorters.memory,
-                                           state->sums.memory),
-                      "counting outliers"));
+    QO_TRY(cuda_check(
+        state,
+        collect_count_launch(&launch, &piece.tile, state->sorters.memory, state->sums.memory),
+        "counting outliers"));
     QO_TRY(stage_down(state, state->host, state->sums.memory, (size_t)pieces * sizeof(unsigned),
                       launch.stream));
     int64_t total = make_places(state->host, pieces);
@@ -347,16 +319,14 @@ done:
 /* Elements that are decoded at a time: a multiple of QO_BLOCK. */
 #define DECODE_MOST ((int64_t)1 << 24)
 
-/* Decodes up to DECODE_MOST elements. */
+/* Decodes elements for which there is room in the first slot. */
 static enum status decode_some(struct engine_state *state, const uint8_t *codes, int64_t n,
                                int bits, enum element_type type, void *x)
 {
     enum status status;
     struct cuda_slot *slot = &state->slot[0];
     struct launch launch = cuda_launch(state, slot);
-    size_t size = element_size(type), padded = (size_t)((n + 15) / 16 * 16);
-    QO_TRY(cuda_reserve(state, &slot->codes, padded / 8 * (size_t)bits, "codes"));
-    QO_TRY(cuda_reserve(state, &slot->x, padded * size, "decoded elements"));
+    size_t size = element_size(type);
     QO_TRY(stage_up(state, slot->codes.memory, codes, (size_t)((n * bits + 7) / 8), slot->stream));
     QO_TRY(cuda_check(state,
                       decode_launch(&launch, slot->codes.memory, n, bits, state->values.memory,
@@ -379,8 +349,11 @@ enum status cuda_decode(struct engine *engine, const uint8_t *codes, int64_t n,
     cuda_begin(state, WORK_LEVELS);
     QO_TRY(cuda_reserve(state, &state->values, sizeof value, "levels"));
     QO_TRY(stage_up(state, state->values.memory, value, sizeof value, state->slot[0].stream));
-    for (int64_t i = 0; i < n; i += DECODE_MOST) {
-        int64_t part = n - i < DECODE_MOST ? n - i : DECODE_MOST;
+    int64_t each = least(n, DECODE_MOST);
+    if (n > 0)
+        QO_TRY(pieces_make_room(state, type, table->bits, false, n, &each));
+    for (int64_t i = 0; i < n; i += each) {
+        int64_t part = least(n - i, each);
         QO_TRY(decode_some(state, codes + i / 8 * table->bits, part, table->bits, type,
                            (char *)x + i * (int64_t)element_size(type)));
     }

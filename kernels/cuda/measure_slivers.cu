@@ -6,16 +6,18 @@
  * what limits the plain kernel (measure.cu): some 10^11 a second in all. Shared memory takes one a
  * cycle and multiprocessor for each of its 32 banks, but does not hold a histogram of 65,536 cells.
  *
- * So cells are cut into slivers of at most SLIVER_KEYS keys (slivers.c), of 8 bytes each, and slivers are
- * dealt to `parts` blocks of threads in runs of equal length. The blocks of a group go over the same
- * elements, which all but the first find in the second-level cache, and each counts those whose keys
- * are its own: about two thirds are rejected after a few instructions. What is left would keep few
- * lanes of a warp busy: it is put into a queue, and counted when there are 32 of it.
+ * So cells are cut into slivers of at most SLIVER_KEYS keys (slivers.c), of 8 bytes each, and
+ * slivers are dealt to `parts` blocks of threads in runs of equal length. The blocks of a group go
+ * over the same elements, which all but the first find in the second-level cache, and each counts
+ * those whose keys are its own: about two thirds are rejected after a few instructions. What is
+ * left would keep few lanes of a warp busy: it is put into a queue, and counted when there are 32
+ * of it.
  *
- * A sliver has two words: count << SLIVER_SUM_BITS | sum of offsets, and the sum of squared distances
- * from the sliver's middle. They hold 1,023 elements. An addition to the first gives it as it was;
- * whoever sees SLIVER_FULL elements empties the sliver into the device's memory before the thread adds
- * anything else. So at most SLIVER_FULL + SLIVER_THREADS elements are in a sliver at any time: 1,023.
+ * A sliver has two words: count << SLIVER_SUM_BITS | sum of offsets, and the sum of squared
+ * distances from the sliver's middle. They hold 1,023 elements. An addition to the first gives it
+ * as it was; whoever sees SLIVER_FULL elements empties the sliver into the device's memory before
+ * the thread adds anything else. So at most SLIVER_FULL + SLIVER_THREADS elements are in a sliver
+ * at any time: 1,023.
  *
  * Elements of other cells - wide ones, where few elements lie, and single keys - go to the cells in
  * the device's memory directly.
@@ -25,8 +27,8 @@
 #define SLIVER_FULL     255
 #define SLIVER_SUM_BITS 22
 
-/* Entries of a warp's queue: less than 32 wait when a vector of 4 elements a lane comes. Behind them
- * lies one that is written by lanes without an element. */
+/* Entries of a warp's queue: less than 32 wait when a vector of 4 elements a lane comes. Behind
+ * them lies one that is written by lanes without an element. */
 #define QUEUE_ENTRIES 256
 #define QUEUE_WORDS   (QUEUE_ENTRIES + 4)
 
@@ -47,7 +49,8 @@ __device__ __forceinline__ uint32_t sliver_key(uint32_t bits)
     return bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u);
 }
 
-/* Whether a word leads to a sliver, and not to a wide cell or a search. Words of tables are followed.
+/* Whether a word leads to a sliver, and not to a wide cell or a search. Words of tables are
+ * followed.
  */
 __device__ __forceinline__ bool sliver_find(const uint32_t *words, uint32_t key, uint32_t *word)
 {
@@ -209,15 +212,27 @@ __device__ __forceinline__ void sliver_hold(const sliver_part &part, uint32_t bi
     *held = measure_held{bits, 0, 0};
 }
 
+/* How slivers are dealt, and where they are added up in the device's memory. */
+struct sliver_deal {
+    unsigned parts;
+    int64_t each;
+    struct sliver_device_sums *totals;
+    struct cell *cells;
+};
+
 /* A part as a block of threads begins with it. */
 __device__ sliver_part sliver_open(const struct sorter *sorter, const struct lookup &lookup,
-                                   unsigned parts, int64_t each, unsigned *word,
-                                   struct sliver_device_sums *totals, struct cell *cells)
+                                   const sliver_deal &deal, unsigned *word)
 {
-    sliver_part part = {
-        word, (int64_t)(blockIdx.x % parts) * each, each, 0, 0, lookup, totals, cells,
-        kernel_keep<float>()};
-    int64_t end = part.first + each < lookup.num_cells ? part.first + each : lookup.num_cells;
+    sliver_part part;
+    part.word = word;
+    part.first = (int64_t)(blockIdx.x % deal.parts) * deal.each;
+    part.each = deal.each;
+    part.lookup = lookup;
+    part.totals = deal.totals;
+    part.cells = deal.cells;
+    int64_t end = part.first + part.each;
+    end = end < lookup.num_cells ? end : lookup.num_cells;
     uint64_t last = end < lookup.num_cells ? lookup.before[end] : element_last_key(ELEMENT_F32);
     part.first_key = (uint32_t)(lookup.before[part.first] + 1);
     part.span = (uint32_t)last - part.first_key;
@@ -227,12 +242,11 @@ __device__ sliver_part sliver_open(const struct sorter *sorter, const struct loo
 
 __global__ void __launch_bounds__(SLIVER_THREADS)
     slivers_kernel(const void *x, int64_t n, const struct sorter *sorter, struct lookup lookup,
-                   unsigned parts, int64_t each, struct sliver_device_sums *totals,
-                   struct cell *cells, struct measure_device_sums *sums)
+                   sliver_deal deal, struct measure_device_sums *sums)
 {
     QO_SHARED(shared);
-    sliver_part part =
-        sliver_open(sorter, lookup, parts, each, (unsigned *)shared, totals, cells);
+    const int64_t each = deal.each;
+    sliver_part part = sliver_open(sorter, lookup, deal, (unsigned *)shared);
     uint32_t *entries = (uint32_t *)(part.word + 2 * each) + threadIdx.x / WARP * QUEUE_WORDS;
     sliver_queue queue = {entries, (1u << threadIdx.x % WARP) - 1, 0, 0};
     measure_part found = {UINT64_MAX, 0, 0, 0};
@@ -242,8 +256,8 @@ __global__ void __launch_bounds__(SLIVER_THREADS)
     __syncthreads();
 
     const uint4 *vectors = (const uint4 *)x;
-    int64_t count = n / 4, step = (int64_t)(gridDim.x / parts) * blockDim.x;
-    int64_t first = (int64_t)(blockIdx.x / parts) * blockDim.x + threadIdx.x, at = first;
+    int64_t count = n / 4, step = (int64_t)(gridDim.x / deal.parts) * blockDim.x;
+    int64_t first = (int64_t)(blockIdx.x / deal.parts) * blockDim.x + threadIdx.x, at = first;
     uint4 next = at < count ? vectors[at] : uint4();
     for (int64_t round = first - threadIdx.x; round < count; round += step, at += step) {
         uint4 vector = next;
@@ -267,26 +281,27 @@ __global__ void __launch_bounds__(SLIVER_THREADS)
     sliver_count_held(part, held, &found);
     __syncthreads();
     for (int64_t i = threadIdx.x; i < each && part.first + i < lookup.num_cells; i += blockDim.x)
-        sliver_empty(part.word + i, each, &totals[part.first + i]);
+        sliver_empty(part.word + i, each, &part.totals[part.first + i]);
     measure_finish(found, sums);
 }
 
 cudaError_t measure_slivers_launch(const struct launch *launch, const struct device_tile *tile,
-                                 const struct sorter *fills, const struct lookup *lookup,
-                                 struct sliver_device_sums *totals, struct cell *cells,
-                                 struct measure_device_sums *sums)
+                                   const struct sorter *fills, const struct lookup *lookup,
+                                   struct sliver_device_sums *totals, struct cell *cells,
+                                   struct measure_device_sums *sums)
 {
     const size_t queues = SLIVER_WARPS * QUEUE_WORDS * sizeof(uint32_t);
     const struct lookup there = *lookup;
     int64_t room = (int64_t)((launch->shared - queues) / (2 * sizeof(unsigned)));
     int64_t parts = (lookup->num_cells + room - 1) / room;
     int64_t each = (lookup->num_cells + parts - 1) / parts;
+    parts = (lookup->num_cells + each - 1) / each; /* none without slivers */
     int64_t groups = launch->multiprocessors / parts > 1 ? launch->multiprocessors / parts : 1;
     size_t shared = queues + (size_t)each * 2 * sizeof(unsigned);
+    const sliver_deal deal = {(unsigned)parts, each, totals, cells};
     cudaError_t error = kernel_allow(slivers_kernel, shared);
     if (error != cudaSuccess)
         return error;
     return QO_LAUNCH(slivers_kernel, (unsigned)(groups * parts), SLIVER_THREADS, shared,
-                     launch->stream, tile->x, tile->n, fills, there, (unsigned)parts, each, totals,
-                     cells, sums);
+                     launch->stream, tile->x, tile->n, fills, there, deal, sums);
 }

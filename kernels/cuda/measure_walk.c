@@ -20,13 +20,11 @@ static enum status begin_patterns(struct engine_state *state, const struct piece
 {
     struct launch launch = cuda_launch(state, piece->slot);
     (void)context;
-    return cuda_check(state,
-                      measure_patterns_launch(&launch, &piece->tile, state->cells.memory),
+    return cuda_check(state, measure_patterns_launch(&launch, &piece->tile, state->cells.memory),
                       "counting bit patterns");
 }
 
-static enum status begin_cells(struct engine_state *state, const struct piece *piece,
-                               void *context)
+static enum status begin_cells(struct engine_state *state, const struct piece *piece, void *context)
 {
     const struct measuring *m = context;
     struct launch launch = cuda_launch(state, piece->slot);
@@ -124,8 +122,8 @@ static enum status add_cells(struct engine_state *state, int64_t num_cells,
 {
     enum status status;
     const struct cell *cells = state->host;
-    QO_TRY(stage_down(state, state->host, state->cells.memory,
-                      (size_t)num_cells * sizeof *cells, state->slot[0].stream));
+    QO_TRY(stage_down(state, state->host, state->cells.memory, (size_t)num_cells * sizeof *cells,
+                      state->slot[0].stream));
     for (int64_t i = 0; i < num_cells; i++) {
         if (cells[i].count == 0)
             continue;

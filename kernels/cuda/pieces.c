@@ -7,7 +7,8 @@
  * while that is copied, the one after it is read into pinned memory.
  */
 
-/* Bytes of a streamed piece: copying it takes a few milliseconds, many times as long as a launch. */
+/* Bytes of a streamed piece: copying it takes a few milliseconds, many times as long as a launch.
+ */
 #define PIECE_BYTES ((int64_t)128 << 20)
 
 /* Memory that is left to others, and to later needs, when a copy is kept. */
@@ -37,8 +38,7 @@ static enum status upload(struct engine_state *state, void *to, const struct til
     size_t bytes = (size_t)n * element_size(tile->type), padded = padded_bytes(tile->type, n);
     QO_TRY(stage_up(state, to, element_at(tile, first), bytes, stream));
     if (padded > bytes)
-        QO_TRY(cuda_check(state,
-                          cudaMemsetAsync((char *)to + bytes, 0xff, padded - bytes, stream),
+        QO_TRY(cuda_check(state, cudaMemsetAsync((char *)to + bytes, 0xff, padded - bytes, stream),
                           "the padding of a piece"));
 done:
     return status;
@@ -76,8 +76,7 @@ enum status pieces_hold(struct engine *engine, const struct tile *tile)
         (void)cudaGetLastError(); /* it will go through in pieces */
         return QO_OK;
     }
-    enum status status =
-        upload(state, place->copy.memory, tile, 0, tile->n, state->slot[0].stream);
+    enum status status = upload(state, place->copy.memory, tile, 0, tile->n, state->slot[0].stream);
     if (status == QO_OK)
         status = cuda_check(state, cudaStreamSynchronize(state->slot[0].stream), "copying a shard");
     if (status == QO_OK)
@@ -94,27 +93,46 @@ void pieces_release(struct engine *engine, const struct tile *tile)
         drop(held);
 }
 
-/*
- * Makes room for pieces of *each elements: in one slot if that is all there is, else in all. Where
- * the device has no memory for so much, *each gets less.
- */
-static enum status make_room(struct engine_state *state, enum element_type type, int64_t n,
-                             int64_t *each)
+/* What a slot needs for a piece of n elements. */
+struct need {
+    size_t x; /* 0 where the tile is held */
+    size_t codes;
+};
+
+static struct need need_of(enum element_type type, int bits, bool held, int64_t n)
+{
+    int64_t padded = (n + LAUNCH_PAD - 1) / LAUNCH_PAD * LAUNCH_PAD;
+    return (struct need){held ? 0 : padded_bytes(type, n), (size_t)(padded / 8 * bits)};
+}
+
+/* Makes room in so many slots, or frees what it made. */
+static bool try_slots(struct engine_state *state, struct need need, int slots)
+{
+    int made = 0;
+    while (made < slots && cuda_try(&state->slot[made].x, need.x) &&
+           cuda_try(&state->slot[made].codes, need.codes))
+        made++;
+    for (int i = 0; made < slots && i < CUDA_SLOTS; i++) {
+        cuda_release(&state->slot[i].x);
+        cuda_release(&state->slot[i].codes);
+    }
+    return made == slots;
+}
+
+enum status pieces_make_room(struct engine_state *state, enum element_type type, int bits,
+                             bool held, int64_t n, int64_t *each)
 {
     enum status status = QO_OK;
-    for (;;) {
-        int slots = *each < n ? CUDA_SLOTS : 1, made = 0;
-        while (made < slots && cuda_try(&state->slot[made].x, padded_bytes(type, *each)))
-            made++;
-        if (made == slots)
-            return QO_OK;
-        if (*each <= QO_BLOCK)
-            break;
+    bool made = try_slots(state, need_of(type, bits, held, *each), *each < n ? CUDA_SLOTS : 1);
+    while (!made && *each > QO_BLOCK) {
         *each = (*each / 2 + QO_BLOCK - 1) / QO_BLOCK * QO_BLOCK;
+        made = try_slots(state, need_of(type, bits, held, *each), CUDA_SLOTS);
     }
-    for (int i = 0; i < (*each < n ? CUDA_SLOTS : 1); i++) /* held copies are given up for it */
-        QO_TRY(cuda_reserve(state, &state->slot[i].x, padded_bytes(type, *each),
-                            "a piece of the vector"));
+    struct need need = need_of(type, bits, held, *each);
+    for (int i = 0; !made && i < (*each < n ? CUDA_SLOTS : 1); i++) {
+        QO_TRY(cuda_reserve(state, &state->slot[i].x, need.x, "a piece of the vector"));
+        QO_TRY(cuda_reserve(state, &state->slot[i].codes, need.codes, "codes"));
+    }
 done:
     return status;
 }
@@ -140,8 +158,8 @@ static struct piece piece_at(const struct pieces *all, int64_t i)
     int64_t first = i * all->each, n = least(all->tile->n - first, all->each);
     struct cuda_slot *slot = &all->state->slot[i % CUDA_SLOTS];
     const char *x = all->held ? (const char *)all->held->copy.memory +
-                                     first * (int64_t)element_size(all->tile->type)
-                               : (const char *)slot->x.memory;
+                                    first * (int64_t)element_size(all->tile->type)
+                              : (const char *)slot->x.memory;
     return (struct piece){{all->tile->type, x, n}, first, slot};
 }
 
@@ -183,13 +201,12 @@ enum status pieces_walk(struct engine_state *state, const struct tile *tile,
                         const struct piece_work *work)
 {
     enum status status = QO_OK;
-    struct pieces pieces = {state, tile, work, find_held(state, tile), tile->n};
-    if (!pieces.held)
-        pieces.each = streamed(tile->type, tile->n);
-    if (work->most > 0)
-        pieces.each = least(pieces.each, work->most);
-    if (!pieces.held)
-        QO_TRY(make_room(state, tile->type, tile->n, &pieces.each));
+    struct pieces pieces = {.state = state, .tile = tile, .work = work};
+    do { /* once more if it was the tile's own copy that was given up for room */
+        pieces.held = find_held(state, tile);
+        pieces.each = pieces.held ? tile->n : streamed(tile->type, tile->n);
+        QO_TRY(pieces_make_room(state, tile->type, work->bits, pieces.held, tile->n, &pieces.each));
+    } while (pieces.held && !find_held(state, tile));
     int64_t count = (tile->n + pieces.each - 1) / pieces.each;
     QO_TRY(begin(&pieces, 0));
     for (int64_t i = 0; i < count; i++) {
@@ -211,13 +228,12 @@ enum status pieces_fetch(struct engine_state *state, const struct tile *tile, in
     const struct cuda_held *held = find_held(state, tile);
     int64_t n = *end - begin;
     if (held) {
-        const char *x =
-            (const char *)held->copy.memory + begin * (int64_t)element_size(tile->type);
+        const char *x = (const char *)held->copy.memory + begin * (int64_t)element_size(tile->type);
         *piece = (struct piece){{tile->type, x, n}, begin, slot};
         return QO_OK;
     }
     n = streamed(tile->type, n);
-    QO_TRY(make_room(state, tile->type, n, &n));
+    QO_TRY(pieces_make_room(state, tile->type, 0, false, n, &n));
     QO_TRY(upload(state, slot->x.memory, tile, begin, n, slot->stream));
     *end = begin + n;
     *piece = (struct piece){{tile->type, slot->x.memory, n}, begin, slot};

@@ -9,8 +9,7 @@
 /* Keys of a cell; the last one reaches to the last key. */
 static uint64_t keys_of(const struct cell_map *map, int64_t cell)
 {
-    uint64_t end = cell + 1 < map->num_cells ? map->low[cell + 1]
-                                             : element_last_key(map->type) + 1;
+    uint64_t end = cell + 1 < map->num_cells ? map->low[cell + 1] : element_last_key(map->type) + 1;
     return end - map->low[cell];
 }
 
@@ -78,7 +77,7 @@ static void add_shifted(struct cell *cell, uint64_t n, unsigned __int128 sum,
 }
 
 void slivers_add(const struct slivers *slivers, const struct cell_map *map, int64_t sliver,
-               const struct sliver_device_sums *sums, const struct cell *wide, struct cell *cell)
+                 const struct sliver_device_sums *sums, const struct cell *wide, struct cell *cell)
 {
     uint64_t shift = slivers->map.low[sliver] - map->low[slivers->cell[sliver]];
     uint64_t middle = keys_of(&slivers->map, sliver) / 2;

@@ -5,8 +5,9 @@
 #include "launch.h"
 
 /*
- * Slivers: the cells of a float32 map, those of more than SLIVER_KEYS keys cut into pieces of so many,
- * for kernels that count in shared memory. The pieces of a cell are added up again on the host.
+ * Slivers: the cells of a float32 map, those of more than SLIVER_KEYS keys cut into pieces of so
+ * many, for kernels that count in shared memory. The pieces of a cell are added up again on the
+ * host.
  */
 struct slivers {
     struct cell_map map; /* its low[] are first keys of slivers; nothing else of it is set */
@@ -22,6 +23,6 @@ void slivers_clear(struct slivers *slivers);
 
 /* Local. Adds what a sliver holds, in either way, to its cell. */
 void slivers_add(const struct slivers *slivers, const struct cell_map *map, int64_t sliver,
-               const struct sliver_device_sums *sums, const struct cell *wide, struct cell *cell);
+                 const struct sliver_device_sums *sums, const struct cell *wide, struct cell *cell);
 
 #endif

@@ -81,10 +81,10 @@ static enum status ask(struct engine_state *state, int half, const char *from, s
     size_t part = bytes - done < STAGE_BYTES ? bytes - done : STAGE_BYTES;
     if (done >= bytes)
         return QO_OK;
-    QO_TRY(cuda_check(state,
-                      cudaMemcpyAsync(stage->half[half], from + done, part, cudaMemcpyDeviceToHost,
-                                      stream),
-                      "a copy from the GPU"));
+    QO_TRY(cuda_check(
+        state,
+        cudaMemcpyAsync(stage->half[half], from + done, part, cudaMemcpyDeviceToHost, stream),
+        "a copy from the GPU"));
     QO_TRY(cuda_check(state, cudaEventRecord(stage->free[half], stream), "an event"));
 done:
     return status;

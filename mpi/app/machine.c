@@ -39,8 +39,7 @@ static enum status choose_device(struct machine *machine, const struct options *
     return QO_OK;
 }
 
-enum status machine_open(struct machine *machine, const struct options *options,
-                         struct comm *comm)
+enum status machine_open(struct machine *machine, const struct options *options, struct comm *comm)
 {
     enum status status;
     int threads = options->threads > 0 ? options->threads : threads_auto(comm);

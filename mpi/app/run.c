@@ -149,8 +149,7 @@ enum status run_quantize(const struct options *options, struct comm *comm, struc
     struct source *source = NULL;
     struct machine machine = {.on_device = false};
     struct report report = {0};
-    struct job job = {
-        .options = options, .comm = comm, .timer = timer, .engine = &machine.engine};
+    struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &machine.engine};
     struct source_request request = request_of(options);
     QO_TRY(machine_open(&machine, options, comm));
     QO_TRY(source_open(comm, &request, &source));

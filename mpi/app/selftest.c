@@ -122,8 +122,7 @@ enum status run_selftest(const struct options *user, struct comm *comm, struct t
     enum status status;
     struct options options = options_for(user);
     struct machine machine = {.on_device = false};
-    struct job job = {
-        .options = &options, .comm = comm, .timer = timer, .engine = &machine.engine};
+    struct job job = {.options = &options, .comm = comm, .timer = timer, .engine = &machine.engine};
     int wrong = 0;
     QO_TRY(machine_open(&machine, &options, comm));
     progress_init(&job.progress, &options);

@@ -19,7 +19,8 @@ static int compare_keys(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* All binades, and the stretches, which begin at the first of their keys in a multiple of 2^span. */
+/* All binades, and the stretches, which begin at the first of their keys in a multiple of 2^span.
+ */
 static void map_open(struct cell_map *map, enum element_type type, const struct stretch *stretch,
                      int num)
 {
@@ -156,11 +157,11 @@ static struct outcome outcome_of(struct engine *engine, const struct tile *tile,
     outcome.x = malloc((size_t)tile->n * element_size(tile->type));
     assert_true(outcome.codes && outcome.x);
     assert_int_equal(engine->kernels->assign(engine, tile, table, &outcome.assigned), QO_OK);
-    assert_int_equal(
-        engine->kernels->encode(engine, tile, table, outcome.codes, &outcome.encoded), QO_OK);
-    assert_int_equal(engine->kernels->decode(engine, outcome.codes, tile->n, table, tile->type,
-                                             outcome.x),
+    assert_int_equal(engine->kernels->encode(engine, tile, table, outcome.codes, &outcome.encoded),
                      QO_OK);
+    assert_int_equal(
+        engine->kernels->decode(engine, outcome.codes, tile->n, table, tile->type, outcome.x),
+        QO_OK);
     return outcome;
 }
 

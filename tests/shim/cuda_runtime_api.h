@@ -10,7 +10,8 @@
  *
  * - Work on a stream is put off until somebody waits for it, so that a buffer that is used again
  *   too early, or a result that is read too early, shows.
- * - Device memory cannot be touched but by kernels and copies, ends at a guard page, and is limited.
+ * - Device memory cannot be touched but by kernels and copies, ends at a guard page, and is
+ * limited.
  *
  * The environment makes it what a test needs:
  * QUANTOPT_SHIM_DEVICES=N       so many devices (default 1)
@@ -37,7 +38,11 @@ typedef enum cudaError {
     cudaErrorLaunchFailure = 719
 } cudaError_t;
 
-enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+enum cudaMemcpyKind {
+    cudaMemcpyHostToDevice = 1,
+    cudaMemcpyDeviceToHost,
+    cudaMemcpyDeviceToDevice
+};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 

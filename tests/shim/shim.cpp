@@ -16,12 +16,17 @@
 #ifndef __x86_64__
 #    include <ucontext.h>
 #endif
+#ifdef __has_feature /* clang's word for it */
+#    if __has_feature(address_sanitizer)
+#        define __SANITIZE_ADDRESS__
+#    endif
+#endif
 #ifdef __SANITIZE_ADDRESS__
 #    include <sanitizer/asan_interface.h>
 #    include <sanitizer/common_interface_defs.h>
 #else
-#    define __asan_poison_memory_region(from, size)              ((void)(from), (void)(size))
-#    define __asan_unpoison_memory_region(from, size)            ((void)(from), (void)(size))
+#    define __asan_poison_memory_region(from, size)   ((void)(from), (void)(size))
+#    define __asan_unpoison_memory_region(from, size) ((void)(from), (void)(size))
 #    define __sanitizer_start_switch_fiber(save, bottom, size)                                     \
         ((void)(save), (void)(bottom), (void)(size))
 #    define __sanitizer_finish_switch_fiber(save, bottom, size)                                    \
@@ -30,7 +35,8 @@
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
-namespace {
+namespace
+{
 
 [[noreturn]] void die(const char *what)
 {
@@ -290,7 +296,8 @@ struct shim_event {
     double time;
 };
 
-namespace {
+namespace
+{
 
 std::vector<shim_stream *> streams;
 
@@ -470,11 +477,11 @@ cudaError_t cudaFuncSetAttribute(const void *function, cudaFuncAttribute attribu
 cudaError_t cudaMalloc(void **memory, size_t size)
 {
     size_t page = (size_t)getpagesize(), whole = (size + page - 1) / page * page;
-    if (size > (size_t)setting("QUANTOPT_SHIM_MEMORY", 1 << 30) - std::min(device_used,
-                   (size_t)setting("QUANTOPT_SHIM_MEMORY", 1 << 30)))
+    if (size > (size_t)setting("QUANTOPT_SHIM_MEMORY", 1 << 30) -
+                   std::min(device_used, (size_t)setting("QUANTOPT_SHIM_MEMORY", 1 << 30)))
         return fail(cudaErrorMemoryAllocation);
-    void *map = mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+    void *map =
+        mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return fail(cudaErrorMemoryAllocation);
     std::memset(map, 0xa5, whole);
