@@ -27,6 +27,10 @@ struct device {
  */
 QO_MUST_USE enum status device_select(int node_rank, struct device *device);
 
+/* Local. Whether the device of an engine of BACKEND_CUDA keeps a copy of a tile that it was told to
+ * hold. */
+bool device_holds(const struct engine *engine, const struct tile *tile);
+
 /* Local. Seconds for which the device of an engine of BACKEND_CUDA has computed in the last call,
  * copies to and from the host aside. */
 double device_seconds(const struct engine *engine);

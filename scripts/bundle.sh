@@ -7,9 +7,9 @@
 #   scripts/bundle.sh [--output DIRECTORY] [--gpu-check] [PROGRAM...]
 #
 # PROGRAMs (default: build/quantopt_mpi and build/quantopt_bench) are taken as they are built.
-# DIRECTORY (default: build/bundle) is made anew; it works wherever it is copied to. --gpu-check puts
-# scripts/gpu_check.sh into it, and what that needs: the tests of the kernels, from the folder of the
-# first PROGRAM, and data/.
+# DIRECTORY (default: build/bundle) is made anew; it works wherever it is copied to. --gpu-check
+# puts scripts/gpu_check.sh into it, and what that needs: the tests of the kernels, from the folder
+# of the first PROGRAM, and data/.
 #
 #   DIRECTORY/run.sh 2 quantopt_mpi --generate normal:1M     two ranks; run.sh says more
 #
@@ -94,12 +94,8 @@ libraries_of() {
 
 # The tests of the kernels that were built beside the first program. Each has all kernels in it.
 add_kernel_tests() {
-    local folder test
     limit_mb=$((limit_mb + 20))
-    folder=$(dirname "${programs[0]}")/tests/kernels
-    for test in test_engine test_assign_encode test_measure test_score_tables; do
-        programs+=("$folder/$test")
-    done
+    programs+=("$(dirname "${programs[0]}")"/tests/kernels/test_*)
 }
 
 # What scripts/gpu_check.sh looks for beside itself.

@@ -132,6 +132,28 @@ struct launch cuda_launch(const struct engine_state *state, const struct cuda_sl
                            (size_t)state->device.shared_memory};
 }
 
+enum status cuda_clock_start(struct engine_state *state, struct cuda_slot *slot)
+{
+    return cuda_check(state, cudaEventRecord(slot->begun, slot->stream), "an event");
+}
+
+enum status cuda_clock_stop(struct engine_state *state, struct cuda_slot *slot)
+{
+    return cuda_check(state, cudaEventRecord(slot->done, slot->stream), "an event");
+}
+
+enum status cuda_clock_read(struct engine_state *state, struct cuda_slot *slot)
+{
+    enum status status;
+    float milliseconds = 0;
+    QO_TRY(cuda_check(state, cudaEventSynchronize(slot->done), "a kernel"));
+    QO_TRY(cuda_check(state, cudaEventElapsedTime(&milliseconds, slot->begun, slot->done),
+                      "an event"));
+    state->seconds += 1e-3 * (double)milliseconds;
+done:
+    return status;
+}
+
 static enum status slot_open(struct engine_state *state, struct cuda_slot *slot)
 {
     enum status status;

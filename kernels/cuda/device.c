@@ -99,20 +99,19 @@ double device_seconds(const struct engine *engine)
 static enum status copy_once(struct engine_state *state, struct cuda_buffer *from,
                              struct cuda_buffer *to, size_t bytes, double *seconds)
 {
+    enum status status;
     struct cuda_slot *slot = &state->slot[0];
-    float milliseconds = 0;
-    cudaError_t error = cudaEventRecord(slot->begun, slot->stream);
-    if (error == cudaSuccess)
-        error = cudaMemcpyAsync(to->memory, from->memory, bytes, cudaMemcpyDeviceToDevice,
-                                slot->stream);
-    if (error == cudaSuccess)
-        error = cudaEventRecord(slot->done, slot->stream);
-    if (error == cudaSuccess)
-        error = cudaStreamSynchronize(slot->stream);
-    if (error == cudaSuccess)
-        error = cudaEventElapsedTime(&milliseconds, slot->begun, slot->done);
-    *seconds = 1e-3 * (double)milliseconds;
-    return cuda_check(state, error, "a copy in device memory");
+    state->seconds = 0;
+    QO_TRY(cuda_clock_start(state, slot));
+    QO_TRY(cuda_check(
+        state,
+        cudaMemcpyAsync(to->memory, from->memory, bytes, cudaMemcpyDeviceToDevice, slot->stream),
+        "a copy in device memory"));
+    QO_TRY(cuda_clock_stop(state, slot));
+    QO_TRY(cuda_clock_read(state, slot));
+    *seconds = state->seconds;
+done:
+    return status;
 }
 
 enum status device_copy_seconds(struct engine *engine, int64_t n, int repeats, double *seconds)

@@ -97,6 +97,14 @@ QO_MUST_USE enum status cuda_reserve_sorters(struct engine_state *state, int64_t
 /* Pure. The launch that a slot's kernels are for. */
 struct launch cuda_launch(const struct engine_state *state, const struct cuda_slot *slot);
 
+/*
+ * Local. Time the kernels of a slot: start and stop are put around them on its stream; read waits
+ * for the stop and adds what was between to state->seconds.
+ */
+QO_MUST_USE enum status cuda_clock_start(struct engine_state *state, struct cuda_slot *slot);
+QO_MUST_USE enum status cuda_clock_stop(struct engine_state *state, struct cuda_slot *slot);
+QO_MUST_USE enum status cuda_clock_read(struct engine_state *state, struct cuda_slot *slot);
+
 /* --- device.c --- */
 
 /* Local. Fills *device with the process's GPU; fails as device_select does. */

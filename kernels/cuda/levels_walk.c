@@ -328,11 +328,14 @@ static enum status decode_some(struct engine_state *state, const uint8_t *codes,
     struct launch launch = cuda_launch(state, slot);
     size_t size = element_size(type);
     QO_TRY(stage_up(state, slot->codes.memory, codes, (size_t)((n * bits + 7) / 8), slot->stream));
+    QO_TRY(cuda_clock_start(state, slot));
     QO_TRY(cuda_check(state,
                       decode_launch(&launch, slot->codes.memory, n, bits, state->values.memory,
                                     type, slot->x.memory),
                       "decoding"));
+    QO_TRY(cuda_clock_stop(state, slot));
     QO_TRY(stage_down(state, x, slot->x.memory, (size_t)n * size, slot->stream));
+    QO_TRY(cuda_clock_read(state, slot));
 done:
     return status;
 }

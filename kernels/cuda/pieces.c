@@ -55,6 +55,11 @@ static struct cuda_held *find_held(struct engine_state *state, const struct tile
     return NULL;
 }
 
+bool device_holds(const struct engine *engine, const struct tile *tile)
+{
+    return find_held(engine->state, tile) != NULL;
+}
+
 static void drop(struct cuda_held *held)
 {
     cuda_release(&held->copy);
@@ -172,9 +177,9 @@ static enum status begin(const struct pieces *all, int64_t i)
     cudaStream_t stream = piece.slot->stream;
     if (!all->held)
         QO_TRY(upload(state, piece.slot->x.memory, all->tile, piece.first, piece.tile.n, stream));
-    QO_TRY(cuda_check(state, cudaEventRecord(piece.slot->begun, stream), "an event"));
+    QO_TRY(cuda_clock_start(state, piece.slot));
     QO_TRY(all->work->begin(state, &piece, all->work->context));
-    QO_TRY(cuda_check(state, cudaEventRecord(piece.slot->done, stream), "an event"));
+    QO_TRY(cuda_clock_stop(state, piece.slot));
 done:
     return status;
 }
@@ -185,12 +190,7 @@ static enum status end(const struct pieces *all, int64_t i)
     enum status status;
     struct engine_state *state = all->state;
     struct piece piece = piece_at(all, i);
-    float milliseconds = 0;
-    QO_TRY(cuda_check(state, cudaEventSynchronize(piece.slot->done), "a kernel"));
-    QO_TRY(cuda_check(state,
-                      cudaEventElapsedTime(&milliseconds, piece.slot->begun, piece.slot->done),
-                      "an event"));
-    state->seconds += 1e-3 * (double)milliseconds;
+    QO_TRY(cuda_clock_read(state, piece.slot));
     if (all->work->end)
         QO_TRY(all->work->end(state, &piece, all->work->context));
 done:

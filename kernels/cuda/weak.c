@@ -28,6 +28,13 @@ enum status device_select(int node_rank, struct device *device)
     return status_raise(QO_UNAVAILABLE, "not in this build");
 }
 
+bool device_holds(const struct engine *engine, const struct tile *tile)
+{
+    (void)engine;
+    (void)tile;
+    return false;
+}
+
 double device_seconds(const struct engine *engine)
 {
     (void)engine;

@@ -34,6 +34,10 @@ if(QO_HAVE_CUDA)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   # As for C: no contraction, and warnings.
   add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=-Wall,-Wextra,-Wshadow,-ffp-contract=off,-fno-exceptions,-fno-threadsafe-statics>")
+  # Machine code at a third of its size: bundles and start-up are smaller for it.
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+    add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:--compress-mode=size>")
+  endif()
   if(QO_WERROR)
     add_compile_options("$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Werror>")
   endif()
