@@ -10,6 +10,13 @@
  * rounds.
  */
 
+/* Before a loop that is not to be unrolled: nvcc makes 16 copies of each of 16, and spills. */
+#ifdef __CUDA_ARCH__
+#    define OPS_ROLLED _Pragma("unroll 1")
+#else
+#    define OPS_ROLLED
+#endif
+
 /* Adding it rounds a float64 below 2^51 in magnitude to an integer, ties to even, in its last bits.
  */
 #define OPS_ROUNDER 0x1.8p52
@@ -41,6 +48,7 @@ QO_INLINE int64_t ops_fixed(double residual, double scale)
 QO_INLINE int ops_code_f32(const float *tree, int steps, float x)
 {
     unsigned node = 1;
+    OPS_ROLLED
     for (int s = 0; s < steps; s++)
         node = 2 * node + (x > tree[node]);
     return (int)(node - (1u << steps));
@@ -50,6 +58,7 @@ QO_INLINE int ops_code_f32(const float *tree, int steps, float x)
 QO_INLINE int ops_code_f64(const double *tree, int steps, double x)
 {
     unsigned node = 1;
+    OPS_ROLLED
     for (int s = 0; s < steps; s++)
         node = 2 * node + (x > tree[node]);
     return (int)(node - (1u << steps));

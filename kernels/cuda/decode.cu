@@ -8,8 +8,8 @@
 #define DECODE_THREADS 256
 #define DECODE_CODES   16
 
-/* Eight packed codes from `byte` on of 16-bit words. */
-__device__ __forceinline__ uint64_t decode_load(const uint16_t *words, int bits, int half)
+/* The first or second eight of sixteen packed codes, in 16-bit words. */
+__device__ __forceinline__ uint64_t decode_load(const uint16_t *words, int bits, int which)
 {
     uint64_t low = 0, high = 0;
     for (int i = 0; i < bits; i++) {
@@ -17,7 +17,7 @@ __device__ __forceinline__ uint64_t decode_load(const uint16_t *words, int bits,
         low |= i < 4 ? word << (16 * i % 64) : 0;
         high |= i < 4 ? 0 : word << (16 * (i - 4) % 64);
     }
-    if (half == 0)
+    if (which == 0)
         return low;
     return bits == 8 ? high : low >> (8 * bits) | high << (64 - 8 * bits);
 }

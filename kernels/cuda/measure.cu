@@ -16,9 +16,9 @@
 #define PATTERN_THREADS 1024
 
 struct pattern_counters {
-    unsigned *word; /* [half]: counters i and i + half of the patterns from `first` on */
-    unsigned first, half;
-    word64 *total; /* [PATTERNS] */
+    unsigned *word;       /* [half]: counters i and i + half of the patterns from `first` on */
+    unsigned first, half; /* half is a power of two */
+    word64 *total;        /* [PATTERNS] */
 };
 
 /* Adds a few; returns which halves of the word are full. */
@@ -29,7 +29,7 @@ __device__ __forceinline__ unsigned pattern_add(const pattern_counters &to, unsi
     if (place >= 2 * to.half)
         return 0;
     unsigned add = place >= to.half ? times << 16 : times;
-    unsigned seen = atomicAdd(&to.word[place % to.half], add);
+    unsigned seen = atomicAdd(&to.word[place & (to.half - 1)], add);
     return seen & (PATTERNS_FULL | PATTERNS_FULL << 16);
 }
 
@@ -39,7 +39,7 @@ __device__ void pattern_empty(const pattern_counters &from, unsigned pattern)
     unsigned place = pattern - from.first;
     if (place >= 2 * from.half)
         return;
-    unsigned word = place % from.half;
+    unsigned word = place & (from.half - 1);
     unsigned seen = atomicAnd(&from.word[word], ~(PATTERNS_FULL | PATTERNS_FULL << 16));
     if (seen & PATTERNS_FULL)
         atomicAdd(&from.total[from.first + word], (word64)PATTERNS_FULL);

@@ -14,13 +14,13 @@
  * of it.
  *
  * A sliver has two words: count << SLIVER_SUM_BITS | sum of offsets, and the sum of squared
- * distances from the sliver's middle. They hold 1,023 elements. An addition to the first gives it
- * as it was; whoever sees SLIVER_FULL elements empties the sliver into the device's memory before
- * the thread adds anything else. So at most SLIVER_FULL + SLIVER_THREADS elements are in a sliver
- * at any time: 1,023.
+ * distances from the sliver's middle. An addition gives a word as it was; whoever sees one of them
+ * at SLIVER_FULL elements' worth empties the sliver into the device's memory before the thread adds
+ * anything else. Each word is looked at for itself, for the two are neither added to nor emptied at
+ * the same moment. So no thread adds more than one element beyond that: at most 1 + SLIVER_THREADS
+ * of 2^22, with what was there less than 2^32.
  *
- * Elements of other cells - wide ones, where few elements lie, and single keys - go to the cells in
- * the device's memory directly.
+ * Elements of wider cells, where few lie, go to the cells in the device's memory directly.
  */
 #define SLIVER_THREADS  768
 #define SLIVER_WARPS    (SLIVER_THREADS / WARP)
@@ -49,26 +49,25 @@ __device__ __forceinline__ uint32_t sliver_key(uint32_t bits)
     return bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u);
 }
 
-/* Whether a word leads to a sliver, and not to a wide cell or a search. Words of tables are
- * followed.
+/* Where an element belongs: its sliver, its offset there, and the keys below the sliver's middle.
  */
-__device__ __forceinline__ bool sliver_find(const uint32_t *words, uint32_t key, uint32_t *word)
-{
-    *word = words[key >> (23 - LOOKUP_TOP_BITS)];
-    while ((*word & LOOKUP_APART) == LOOKUP_TABLE)
-        *word = words[lookup_place(*word, key)];
-    return *word < LOOKUP_SEARCH && (*word & 63) <= SLIVER_SHIFT;
-}
+struct sliver_place {
+    int64_t sliver;
+    uint32_t offset, half;
+    bool wide; /* more keys than a sliver in shared memory has */
+};
 
-/* An element's offset in its sliver, and its distance from the middle. */
-__device__ __forceinline__ uint32_t sliver_offset(uint32_t word, uint32_t key)
+/* Mostly one word tells it; else the sliver is searched for. */
+__device__ __forceinline__ sliver_place sliver_find(const struct lookup &lookup, uint32_t key)
 {
-    return key & ((1u << (word & 63)) - 1);
-}
-
-__device__ __forceinline__ int32_t sliver_away(uint32_t word, uint32_t offset)
-{
-    return (int32_t)offset - (int32_t)(1u << (word & 63) >> 1);
+    uint32_t word = lookup.word[key >> (23 - LOOKUP_TOP_BITS)], shift = word & 63;
+    if (word < LOOKUP_SEARCH && shift <= SLIVER_SHIFT)
+        return sliver_place{lookup_place(word, key), key & ((1u << shift) - 1), 1u << shift >> 1,
+                            false};
+    int64_t sliver = lookup_find(&lookup, key);
+    uint64_t before = lookup.before[sliver], keys = lookup.before[sliver + 1] - before;
+    return sliver_place{sliver, (uint32_t)(key - before - 1), (uint32_t)keys >> 1,
+                        keys > SLIVER_KEYS};
 }
 
 /* Moves what a sliver holds to the device's memory. */
@@ -104,22 +103,20 @@ __device__ __forceinline__ bool sliver_note(const sliver_part &part, uint32_t bi
 __device__ __forceinline__ void sliver_count(const sliver_part &part, uint32_t bits,
                                              measure_part *found)
 {
-    uint32_t key = sliver_key(bits), word;
+    uint32_t key = sliver_key(bits);
     if (!sliver_note(part, bits, 1, found))
         return;
-    if (!sliver_find(part.lookup.word, key, &word)) {
-        int64_t cell = lookup_find(&part.lookup, key);
-        measure_add_cell(&part.cells[cell], key - part.lookup.before[cell] - 1, 1);
+    sliver_place place = sliver_find(part.lookup, key);
+    if (place.wide) {
+        measure_add_cell(&part.cells[place.sliver], place.offset, 1);
         return;
     }
-    int64_t sliver = lookup_place(word, key);
-    uint32_t offset = sliver_offset(word, key);
-    int32_t away = sliver_away(word, offset);
-    unsigned *at = part.word + (sliver - part.first);
-    unsigned seen = atomicAdd(at, (1u << SLIVER_SUM_BITS) + offset);
-    atomicAdd(at + part.each, (unsigned)(away * away));
-    if (seen >> SLIVER_SUM_BITS >= SLIVER_FULL)
-        sliver_empty(at, part.each, &part.totals[sliver]);
+    int32_t away = (int32_t)place.offset - (int32_t)place.half;
+    unsigned *at = part.word + (place.sliver - part.first);
+    unsigned seen = atomicAdd(at, (1u << SLIVER_SUM_BITS) + place.offset);
+    unsigned square = atomicAdd(at + part.each, (unsigned)(away * away));
+    if ((seen > square ? seen : square) >= (unsigned)SLIVER_FULL << SLIVER_SUM_BITS)
+        sliver_empty(at, part.each, &part.totals[place.sliver]);
 }
 
 /* Counts equal elements. Seldom, and so not a copy of it where it is called. */
@@ -127,16 +124,15 @@ __device__ __noinline__ void sliver_count_equal(uint32_t key, word64 times, stru
                                                 struct sliver_device_sums *totals,
                                                 struct cell *cells)
 {
-    uint32_t word;
-    if (!sliver_find(lookup.word, key, &word)) {
-        int64_t cell = lookup_find(&lookup, key);
-        measure_add_cell(&cells[cell], key - lookup.before[cell] - 1, times);
+    sliver_place place = sliver_find(lookup, key);
+    if (place.wide) {
+        measure_add_cell(&cells[place.sliver], place.offset, times);
         return;
     }
-    int64_t away = sliver_away(word, sliver_offset(word, key));
-    struct sliver_device_sums *to = &totals[lookup_place(word, key)];
+    int64_t away = (int64_t)place.offset - place.half;
+    struct sliver_device_sums *to = &totals[place.sliver];
     atomicAdd(&to->count, times);
-    atomicAdd(&to->sum, times * sliver_offset(word, key));
+    atomicAdd(&to->sum, times * place.offset);
     atomicAdd(&to->square, times * (word64)(away * away));
 }
 

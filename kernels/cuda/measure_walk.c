@@ -181,7 +181,7 @@ static bool makes_slivers(struct engine_state *state, const struct tile *tile,
     if (tile->type != ELEMENT_F32 ||
         tile->n < (int64_t)state->device.multiprocessors * SLIVERS_FROM)
         return false;
-    if (slivers_set(&state->slivers, map) == QO_OK &&
+    if (slivers_set(&state->slivers, map) == QO_OK && slivers_help(&state->slivers) &&
         prepare_cells(state, state->slivers.map.num_cells, true) == QO_OK)
         return true;
     status_clear();

@@ -57,6 +57,14 @@ done:
     return status;
 }
 
+bool slivers_help(const struct slivers *slivers)
+{
+    for (int64_t i = 0; i < slivers->map.num_cells; i++)
+        if (keys_of(&slivers->map, i) <= SLIVER_KEYS)
+            return true;
+    return false;
+}
+
 void slivers_clear(struct slivers *slivers)
 {
     memory_free(slivers->map.low);

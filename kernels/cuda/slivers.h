@@ -18,6 +18,9 @@ struct slivers {
 /* Local. The slivers of a map. Starts zeroed, and may be set again. QO_NO_MEMORY. */
 QO_MUST_USE enum status slivers_set(struct slivers *slivers, const struct cell_map *map);
 
+/* Pure. Whether any fits into shared memory: a plan for moments alone has none. */
+bool slivers_help(const struct slivers *slivers);
+
 /* Local. Frees; zeroed or cleared slivers may be cleared again. */
 void slivers_clear(struct slivers *slivers);
 

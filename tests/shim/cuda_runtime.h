@@ -79,6 +79,8 @@ inline shared_word shared_behind(shared_word word, int words)
     return word + words;
 }
 
+float kernel_half(uint64_t bits);
+
 template <int OFFSET> inline void shared_add(shared_word word, unsigned add)
 {
     word[OFFSET] += add;
@@ -128,9 +130,15 @@ inline unsigned __ballot_sync(unsigned mask, int predicate)
     return ballot;
 }
 
+/* With QUANTOPT_SHIM_ATOMICS set, others may run between two atomic operations of a thread. */
+extern bool shim_interleaves;
+void shim_interleave();
+
 /* Addition wraps, as on a device. */
 template <class T, class U> inline T atomicAdd(T *memory, U value)
 {
+    if (shim_interleaves)
+        shim_interleave();
     T old = *memory;
     *memory = (T)(old + (T)value);
     return old;
@@ -138,6 +146,8 @@ template <class T, class U> inline T atomicAdd(T *memory, U value)
 
 template <class T> inline T atomicMin(T *memory, T value)
 {
+    if (shim_interleaves)
+        shim_interleave();
     T old = *memory;
     *memory = std::min(old, value);
     return old;
@@ -145,6 +155,8 @@ template <class T> inline T atomicMin(T *memory, T value)
 
 template <class T> inline T atomicMax(T *memory, T value)
 {
+    if (shim_interleaves)
+        shim_interleave();
     T old = *memory;
     *memory = std::max(old, value);
     return old;
@@ -152,6 +164,8 @@ template <class T> inline T atomicMax(T *memory, T value)
 
 template <class T> inline T atomicAnd(T *memory, T value)
 {
+    if (shim_interleaves)
+        shim_interleave();
     T old = *memory;
     *memory = old & value;
     return old;
@@ -159,6 +173,8 @@ template <class T> inline T atomicAnd(T *memory, T value)
 
 template <class T> inline T atomicExch(T *memory, T value)
 {
+    if (shim_interleaves)
+        shim_interleave();
     T old = *memory;
     *memory = value;
     return old;

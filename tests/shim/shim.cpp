@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "cuda_runtime.h"
+#include "element.h"
 
 #ifndef __x86_64__
 #    include <ucontext.h>
@@ -350,6 +351,19 @@ void shim_enqueue(cudaStream_t stream, int (*work)(void *context), void *context
     });
 }
 
+float kernel_half(uint64_t bits)
+{
+    return element_f16((uint32_t)bits);
+}
+
+bool shim_interleaves;
+
+void shim_interleave()
+{
+    if (order() % 8 == 0)
+        to_scheduler(At::warp);
+}
+
 unsigned char *shim_shared()
 {
     return shared_memory.data();
@@ -366,6 +380,7 @@ cudaError_t shim_launch(unsigned grid, unsigned block, size_t shared, cudaStream
         return fail(cudaErrorLaunchFailure);
     stream->work.push_back([=] {
         order.seed((unsigned)setting("QUANTOPT_SHIM_SEED", 1));
+        shim_interleaves = setting("QUANTOPT_SHIM_ATOMICS", 0) != 0;
         blockDim.x = block;
         gridDim.x = grid;
         body = kernel;
