@@ -21,9 +21,10 @@ struct device {
 
 /*
  * Local. Makes GPU number node_rank, modulo the number of visible ones, this process's, for
- * engine_open and NCCL; so ranks of a node share a GPU where there are fewer. QO_UNAVAILABLE if no
- * GPU can be used; the text is the reason alone, to be put into a sentence: no CUDA in this build,
- * no driver or too old a one, no device, none that this build has code for.
+ * engine_open and NCCL; so ranks of a node share a GPU where there are fewer. QO_NO_MEMORY if the
+ * GPU is full, QO_UNAVAILABLE if none can be used; the text is the reason alone, to be put into a
+ * sentence: no CUDA in this build, no driver or too old a one, no device, none that this build has
+ * code for.
  */
 QO_MUST_USE enum status device_select(int node_rank, struct device *device);
 

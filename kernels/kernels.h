@@ -196,7 +196,8 @@ enum backend { BACKEND_CPU, BACKEND_PORTABLE, BACKEND_AVX2, BACKEND_AVX512, BACK
 /*
  * Local. Opens a backend. QO_UNAVAILABLE, and the reason, if this build or machine lacks it.
  * BACKEND_CPU takes the level that QUANTOPT_SIMD=portable|avx2|avx512 in the environment names,
- * else the best one; QO_USAGE for another value. `threads` >= 1.
+ * else the best one; QO_USAGE for another value. BACKEND_CUDA takes the GPU that device_select
+ * chose, else the first, and does not look at that variable; `threads` >= 1 copy for it.
  */
 QO_MUST_USE enum status engine_open(struct engine *engine, enum backend backend, int threads);
 

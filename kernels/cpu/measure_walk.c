@@ -134,8 +134,8 @@ static int64_t merge_patterns(const struct engine_state *state, int threads,
     for (uint64_t bits = 0; bits < TOTALS_PATTERNS; bits++) {
         uint64_t count = 0;
         for (int t = 0; t < threads; t++)
-            count +=
-                (uint64_t)state->part[t].pattern[bits] + state->part[t].pattern[TOTALS_PATTERNS + bits];
+            count += (uint64_t)state->part[t].pattern[bits] +
+                     state->part[t].pattern[TOTALS_PATTERNS + bits];
         if (count)
             num_nonfinite += totals_add_pattern(totals, bits, count, map, &state->sorter);
     }

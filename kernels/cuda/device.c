@@ -10,6 +10,9 @@ static enum status refuse(cudaError_t error)
 {
     int version = 0;
     (void)cudaGetLastError();
+    if (error == cudaErrorMemoryAllocation)
+        return status_raise(QO_NO_MEMORY, "the GPU has no memory left to start on; use fewer "
+                                          "ranks on it");
     if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0)
         return status_raise(QO_UNAVAILABLE, "no NVIDIA driver on this machine");
     if (error == cudaErrorInsufficientDriver)

@@ -143,12 +143,14 @@ struct piece_work {
     int bits; /* of the codes that a piece's slot has room for; 0: none */
 };
 
-/* Local. Goes over a tile. Afterwards, and after a failure too, all streams are idle. */
+/* Local. Goes over a tile of n >= 1 elements. Afterwards, and after a failure too, all streams are
+ * idle. */
 QO_MUST_USE enum status pieces_walk(struct engine_state *state, const struct tile *tile,
                                     const struct piece_work *work);
 
-/* Local. Elements begin to *end of the tile on the device, in slot 0 where it is not held: *end
- * moves down to what there is room for. */
+/* Local. Elements begin to *end - 1 of the tile on the device, in slot 0 where it is not held: *end
+ * moves down to what there is room for. Where it is held the piece begins at any element, and what
+ * is behind it are the elements that follow. */
 QO_MUST_USE enum status pieces_fetch(struct engine_state *state, const struct tile *tile,
                                      int64_t begin, int64_t *end, struct piece *piece);
 

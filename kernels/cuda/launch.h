@@ -113,7 +113,9 @@ cudaError_t measure_slivers_launch(const struct launch *launch, const struct dev
 /* Elements that are searched for outliers by one warp, and counted together. */
 #define COLLECT_PIECE 4096
 
-/* count[pieces] is set to the outliers of each piece of COLLECT_PIECE elements. */
+/* Both read x one element at a time, and nothing behind n: x is aligned to its elements alone.
+ *
+ * count[pieces] is set to the outliers of each piece of COLLECT_PIECE elements. */
 cudaError_t collect_count_launch(const struct launch *launch, const struct device_tile *tile,
                                  const struct sorter *sorter, unsigned *count);
 

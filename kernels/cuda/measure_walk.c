@@ -174,6 +174,13 @@ done:
     return status;
 }
 
+/* Whether there is room for so many slivers without giving up a held copy. */
+static bool have_room(struct engine_state *state, int64_t num)
+{
+    return cuda_try(&state->cells, (size_t)num * sizeof(struct cell)) &&
+           cuda_try(&state->slivers_sums, (size_t)num * sizeof(struct sliver_device_sums));
+}
+
 /* Makes slivers ready where they are worth it and there is memory for them. */
 static bool makes_slivers(struct engine_state *state, const struct tile *tile,
                           const struct cell_map *map)
@@ -182,6 +189,7 @@ static bool makes_slivers(struct engine_state *state, const struct tile *tile,
         tile->n < (int64_t)state->device.multiprocessors * SLIVERS_FROM)
         return false;
     if (slivers_set(&state->slivers, map) == QO_OK && slivers_help(&state->slivers) &&
+        have_room(state, state->slivers.map.num_cells) &&
         prepare_cells(state, state->slivers.map.num_cells, true) == QO_OK)
         return true;
     status_clear();

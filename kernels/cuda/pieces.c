@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "host.h"
 
+#include <assert.h>
+
 /*
  * From a tile in the host's memory to pieces on the device. A tile that is held is there already.
  * Else its pieces go through two slots: while the kernels of one run, the next one is copied, and
@@ -202,6 +204,7 @@ enum status pieces_walk(struct engine_state *state, const struct tile *tile,
 {
     enum status status = QO_OK;
     struct pieces pieces = {.state = state, .tile = tile, .work = work};
+    assert(tile->n >= 1);
     do { /* once more if it was the tile's own copy that was given up for room */
         pieces.held = find_held(state, tile);
         pieces.each = pieces.held ? tile->n : streamed(tile->type, tile->n);

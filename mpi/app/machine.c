@@ -33,7 +33,7 @@ static enum status choose_device(struct machine *machine, const struct options *
         return QO_OK;
     snprintf(reason, sizeof reason, "%s", status_text());
     if (options->device == DEVICE_CUDA)
-        return status_raise(QO_UNAVAILABLE, "--device cuda: %s; use --device cpu or auto", reason);
+        return status_raise(status, "--device cuda: %s; use --device cpu or auto", reason);
     log_info("device    cpu (no GPU: %s)", reason);
     status_clear();
     return QO_OK;

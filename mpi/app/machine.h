@@ -16,8 +16,9 @@ struct machine {
 /*
  * Collective. Opens what --device, --threads and --comm ask for, on all ranks alike. --device auto
  * takes GPUs where every rank can have one, shared or not, else the CPU, with a line in the log
- * that says why. QO_UNAVAILABLE for --device cuda or --comm nccl where that cannot be;
- * QO_NO_MEMORY. The same status on every rank. To be closed after a failure too.
+ * that says why; a GPU that was taken and then fails is not changed for the CPU. QO_UNAVAILABLE for
+ * --device cuda or --comm nccl where that cannot be; QO_NO_MEMORY. The same status on every rank.
+ * To be closed after a failure too.
  */
 QO_MUST_USE enum status machine_open(struct machine *machine, const struct options *options,
                                      struct comm *comm);

@@ -15,6 +15,9 @@
 /* What a rank needs beside its shard and codes: libraries, histogram and buffers. */
 #define OVERHEAD_BYTES ((int64_t)64 << 20)
 
+/* Pinned memory of a rank on a GPU: for its copies, and for sums over NCCL. */
+#define STAGING_BYTES ((int64_t)40 << 20)
+
 /* A walk over finer cells, and finding levels from them, takes so much more (measured). For gaps
  * above this one smooth densities need none. */
 #define FURTHER_WALK_BYTES ((int64_t)128 << 20)
@@ -172,6 +175,8 @@ int64_t report_memory_bytes(const struct report *report)
     }
     if (report->options->gap < FURTHER_WALK_GAP && report->options->sample_size == 0)
         most += FURTHER_WALK_BYTES;
+    if (report->machine->on_device)
+        most += STAGING_BYTES;
     /* What a few results take is within the overhead. */
     int64_t results = result_bytes(report);
     return most + OVERHEAD_BYTES + (results > OVERHEAD_BYTES / 16 ? results : 0);

@@ -14,7 +14,8 @@
 /* At most 1 GiB a call: MPI counts are int, and some transports fail beyond 2 GiB. */
 #define MAX_CALL (((int64_t)1 << 30) / (int64_t)sizeof(int64_t))
 
-/* Longest UUID of a device, with its zero: they are 36 characters and a prefix. */
+/* Room for a UUID of a device and its zero: a prefix and 36 characters, or 40 with a part's number.
+ */
 #define UUID_BYTES 64
 
 /* Seconds in reductions: only ever added to, by the one thread that calls MPI. */
@@ -22,7 +23,7 @@ static double seconds;
 
 /* ---- MPI or NCCL ---- */
 
-struct device {
+struct rank_device {
     char uuid[UUID_BYTES];
     int rank;
 };
@@ -30,16 +31,16 @@ struct device {
 /* By UUID, and then by rank. */
 static int compare_devices(const void *a, const void *b)
 {
-    const struct device *x = a, *y = b;
+    const struct rank_device *x = a, *y = b;
     int order = strcmp(x->uuid, y->uuid);
     return order ? order : x->rank - y->rank;
 }
 
 /* Local. Raises it if two ranks have the same device, naming the lowest two that do. Sorted, as a
  * comparison of each with each would take minutes on 65,536 ranks. */
-static enum status check_apart(struct device *devices, int count)
+static enum status check_apart(struct rank_device *devices, int count)
 {
-    const struct device *first = NULL;
+    const struct rank_device *first = NULL;
     qsort(devices, (size_t)count, sizeof *devices, compare_devices);
     for (int i = 0; i + 1 < count; i++)
         if (strcmp(devices[i].uuid, devices[i + 1].uuid) == 0 &&
@@ -56,7 +57,7 @@ static enum status check_apart(struct device *devices, int count)
 /* Local, rank 0. Whether NCCL would take these devices, an UUID of UUID_BYTES a rank. */
 static enum status check_uuids(const char *uuids, int count)
 {
-    struct device *devices = NULL;
+    struct rank_device *devices = NULL;
     enum status status = memory_alloc("devices of the ranks", count, sizeof *devices, &devices);
     for (int r = 0; r < count && status == QO_OK; r++) {
         devices[r].rank = r;

@@ -3,8 +3,8 @@
  * Reductions over NCCL: a chunk goes to the device, is added up between devices, and comes back.
  *
  * The library is loaded when it is asked for, so that the program starts where there is none. Its
- * communicator does not block: whatever is waited for here has a deadline, and a rank that fails
- * does not leave the others waiting for ever.
+ * communicator does not block: joining and reductions have a deadline, and a rank that fails does
+ * not leave the others waiting for ever.
  */
 #include "reduce_nccl.h"
 

@@ -44,6 +44,9 @@ enum status step_assign(void *context, const double *level, int k, struct level_
     struct step_buffer buffer;
     level_table_init(&table, step->bits, level, k, &step->keep, step->min, step->max);
     enum status status = walk->engine->kernels->assign(walk->engine, &walk->tile, &table, &totals);
+    /* A device that failed takes no part in sums on devices: then it is to be told before. */
+    if (walk->comm->nccl && (status = comm_agree(walk->comm, status)) != QO_OK)
+        return status;
 
     fill_buffer(&buffer, k, &totals, status != QO_OK);
     int64_t *words = first_word(&buffer, k);

@@ -42,7 +42,7 @@ check 1 error@0 fail "0: $gone" && logged
 check 2 error@0 fail "0: $gone" && logged
 check 3 error@2 fail "2: $gone" && logged
 check 3 error fail "[012]: $gone" && logged
-export QUANTOPT_NCCL_DEADLINE=2
+export QUANTOPT_NCCL_DEADLINE=5
 check 3 silent@1 fail "[012]: $late" && logged
 check 2 error@1 absent "1: $gone" # rank 0 does not listen: it speaks for itself
 exit "$failed"
