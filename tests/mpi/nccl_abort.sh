@@ -34,7 +34,7 @@ logged() {
 }
 
 gone='a reduction: unhandled system error: a peer has gone; use --comm mpi'
-late='a reduction: not done in 2 seconds; use --comm mpi'
+late='a reduction: not done in 5 seconds; use --comm mpi'
 
 export QUANTOPT_NCCL_DEADLINE=30
 start 2 none fail || failed=1 # what runs to its end by itself
