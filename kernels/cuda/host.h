@@ -20,7 +20,8 @@
 /* Copies that stay on the device at a time: a vector and a sample of it. */
 #define CUDA_HELD 2
 
-/* Bytes of pinned memory through which a copy goes at a time; each direction has two such. */
+/* The most bytes of pinned memory through which a copy goes at a time; each direction has two such.
+ */
 #define STAGE_BYTES ((size_t)8 << 20)
 
 /* Device memory that grows with what it is used for. */
@@ -31,7 +32,8 @@ struct cuda_buffer {
 
 /* Pinned memory, two halves by turns, for copies in one direction. */
 struct stage {
-    char *half[2];
+    char *half[2];       /* [size] */
+    size_t size;         /* grows with what is copied, to STAGE_BYTES */
     cudaEvent_t free[2]; /* when the copy out of, or into, a half is done */
     int next;
 };
@@ -112,7 +114,7 @@ QO_MUST_USE enum status device_current(struct device *device);
 
 /* --- stage.c --- */
 
-/* Local. Pinned memory and events; to be closed after a failure too. */
+/* Local. Events, and pinned memory once it is used; to be closed after a failure too. */
 QO_MUST_USE enum status stage_open(struct engine_state *state, struct stage *stage);
 void stage_close(struct stage *stage);
 

@@ -9,6 +9,9 @@
  * memory does a copy run beside kernels, and pinning a whole shard takes longer than this.
  */
 
+/* The least size of a half: pinning takes the system long, and many vectors are small. */
+#define STAGE_LEAST ((size_t)64 << 10)
+
 /* Less than this is copied by one thread. */
 #define SERIAL_BYTES ((size_t)1 << 20)
 
@@ -30,24 +33,48 @@ static void copy_host(char *to, const char *from, size_t bytes, int threads)
 enum status stage_open(struct engine_state *state, struct stage *stage)
 {
     enum status status = QO_OK;
-    for (int i = 0; i < 2; i++) {
-        QO_TRY(cuda_check(state, cudaMallocHost((void **)&stage->half[i], STAGE_BYTES),
-                          "pinned memory"));
+    for (int i = 0; i < 2; i++)
         QO_TRY(cuda_check(state, cudaEventCreateWithFlags(&stage->free[i], cudaEventDisableTiming),
                           "an event"));
+done:
+    return status;
+}
+
+static void free_halves(struct stage *stage)
+{
+    for (int i = 0; i < 2; i++) {
+        if (stage->half[i])
+            (void)cudaFreeHost(stage->half[i]);
+        stage->half[i] = NULL;
     }
+    stage->size = 0;
+}
+
+/* Makes the halves large enough for a copy, as far as they get. */
+static enum status make_halves(struct engine_state *state, struct stage *stage, size_t bytes)
+{
+    enum status status = QO_OK;
+    size_t size = STAGE_LEAST;
+    while (size < bytes && size < STAGE_BYTES)
+        size *= 2;
+    if (size <= stage->size)
+        return QO_OK;
+    for (int i = 0; i < 2; i++)
+        QO_TRY(cuda_check(state, cudaEventSynchronize(stage->free[i]), "a copy"));
+    free_halves(stage);
+    for (int i = 0; i < 2; i++)
+        QO_TRY(cuda_check(state, cudaMallocHost((void **)&stage->half[i], size), "pinned memory"));
+    stage->size = size;
 done:
     return status;
 }
 
 void stage_close(struct stage *stage)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         if (stage->free[i])
             (void)cudaEventDestroy(stage->free[i]);
-        if (stage->half[i])
-            (void)cudaFreeHost(stage->half[i]);
-    }
+    free_halves(stage);
     *stage = (struct stage){.next = 0};
 }
 
@@ -56,8 +83,9 @@ enum status stage_up(struct engine_state *state, void *to, const void *from, siz
 {
     enum status status = QO_OK;
     struct stage *stage = &state->up;
-    for (size_t done = 0; done < bytes; done += STAGE_BYTES) {
-        size_t part = bytes - done < STAGE_BYTES ? bytes - done : STAGE_BYTES;
+    QO_TRY(make_halves(state, stage, bytes));
+    for (size_t done = 0; done < bytes; done += stage->size) {
+        size_t part = bytes - done < stage->size ? bytes - done : stage->size;
         int half = stage->next;
         stage->next = 1 - half;
         QO_TRY(cuda_check(state, cudaEventSynchronize(stage->free[half]), "a copy to the GPU"));
@@ -78,7 +106,7 @@ static enum status ask(struct engine_state *state, int half, const char *from, s
 {
     enum status status = QO_OK;
     struct stage *stage = &state->down;
-    size_t part = bytes - done < STAGE_BYTES ? bytes - done : STAGE_BYTES;
+    size_t part = bytes - done < stage->size ? bytes - done : stage->size;
     if (done >= bytes)
         return QO_OK;
     QO_TRY(cuda_check(
@@ -95,11 +123,12 @@ enum status stage_down(struct engine_state *state, void *to, const void *from, s
 {
     enum status status = QO_OK;
     struct stage *stage = &state->down;
+    QO_TRY(make_halves(state, stage, bytes));
     QO_TRY(ask(state, 0, from, bytes, 0, stream));
-    for (size_t done = 0; done < bytes; done += STAGE_BYTES) {
-        size_t part = bytes - done < STAGE_BYTES ? bytes - done : STAGE_BYTES;
-        int half = (int)(done / STAGE_BYTES % 2);
-        QO_TRY(ask(state, 1 - half, from, bytes, done + STAGE_BYTES, stream));
+    for (size_t done = 0; done < bytes; done += stage->size) {
+        size_t part = bytes - done < stage->size ? bytes - done : stage->size;
+        int half = (int)(done / stage->size % 2);
+        QO_TRY(ask(state, 1 - half, from, bytes, done + stage->size, stream));
         QO_TRY(cuda_check(state, cudaEventSynchronize(stage->free[half]), "a copy from the GPU"));
         copy_host((char *)to + done, stage->half[half], part, state->threads);
     }

@@ -143,6 +143,21 @@ class Failing(Device):
             result = self.on_shim(69, np_=2, QUANTOPT_SHIM_FAIL=how)
             self.assertIn("GPU 0 (Shim 0)", result.errors[0])
 
+    def test_a_device_that_dies_is_told_as_a_failure_of_nccl(self):
+        if not FAKE_NCCL:
+            raise unittest.SkipTest("built without nccl.h")
+        for launch in (3, 5):
+            result = self.on_shim(
+                69,
+                [*STEPS, "--comm", "nccl"],
+                np_=2,
+                QUANTOPT_SHIM_DEVICES="2",
+                QUANTOPT_NCCL=FAKE_NCCL,
+                QUANTOPT_SHIM_DEAD=str(launch),
+            )
+            self.assertIn("(Shim ", result.errors[0])
+            self.assertIn("a Lloyd step failed", result.errors[0])
+
     def test_a_full_device_is_not_told(self):
         result = self.on_shim(71, QUANTOPT_SHIM_MEMORY="300000")
         self.assertIn("GPU 0 (Shim 0): no memory for", result.errors[0])

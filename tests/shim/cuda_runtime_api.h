@@ -19,6 +19,7 @@
  * QUANTOPT_SHIM_SHARED=BYTES    shared memory a block may have (default 232448, as an H100)
  * QUANTOPT_SHIM_FAIL=driver|image|launch|copy    no driver; no code for this device; every
  *                               launch fails; every copy to the host fails
+ * QUANTOPT_SHIM_DEAD=N          the N-th launch fails, and with it all that comes after
  * QUANTOPT_SHIM_ATOMICS=1       other threads may run between two atomic operations of one
  * QUANTOPT_SHIM_SEED=S          of the order in which the threads of a kernel run
  */

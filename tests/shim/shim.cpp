@@ -278,6 +278,16 @@ cudaError_t fail(cudaError_t error)
     return error;
 }
 
+bool dead; // as a device is after a fault in a kernel: nothing but errors comes from it
+
+bool dies_at_launch()
+{
+    static long long launches;
+    long long last = setting("QUANTOPT_SHIM_DEAD", 0);
+    dead = dead || (last > 0 && ++launches >= last);
+    return dead;
+}
+
 double seconds()
 {
     timespec now;
@@ -376,7 +386,7 @@ cudaError_t shim_launch(unsigned grid, unsigned block, size_t shared, cudaStream
         return fail(cudaErrorInvalidValue);
     if (shared > (size_t)setting("QUANTOPT_SHIM_SHARED", 232448))
         return fail(cudaErrorInvalidValue);
-    if (fails("launch"))
+    if (fails("launch") || dies_at_launch())
         return fail(cudaErrorLaunchFailure);
     stream->work.push_back([=] {
         order.seed((unsigned)setting("QUANTOPT_SHIM_SEED", 1));
@@ -552,7 +562,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t size, cudaMemcpyK
     if ((kind == cudaMemcpyDeviceToHost && !is_pinned(to, size)) ||
         (kind == cudaMemcpyHostToDevice && !is_pinned(from, size)))
         die("an asynchronous copy wants pinned memory");
-    if (kind == cudaMemcpyDeviceToHost && fails("copy"))
+    if (dead || (kind == cudaMemcpyDeviceToHost && fails("copy")))
         return fail(cudaErrorLaunchFailure);
     stream->work.push_back([=] { std::memcpy(to, from, size); });
     return cudaSuccess;
@@ -584,6 +594,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    if (dead)
+        return fail(cudaErrorLaunchFailure);
     drain(stream);
     return cudaSuccess;
 }
