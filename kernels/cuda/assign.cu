@@ -157,17 +157,9 @@ static cudaError_t launch_looked(const assign_call &call)
                                        : launch_copy<T, L, WARP / 2>(call, 512);
 }
 
-template <enum element_type T>
-static cudaError_t launch_typed(enum lanes_look look, const assign_call &call)
+template <enum element_type T> static cudaError_t launch_typed(const assign_call &call)
 {
-    switch (look) {
-    case LOOK_FEW:
-        return launch_looked<T, LOOK_FEW>(call);
-    case LOOK_SLOTS:
-        return launch_looked<T, LOOK_SLOTS>(call);
-    default:
-        return launch_looked<T, LOOK_SEARCH>(call);
-    }
+    return LANES_BY_LOOK(T, launch_looked, call);
 }
 
 cudaError_t assign_launch(const struct launch *launch, const struct device_tile *tile,
@@ -175,5 +167,5 @@ cudaError_t assign_launch(const struct launch *launch, const struct device_tile 
                           double *block_error)
 {
     assign_call call = {launch, tile, levels, sums, block_error};
-    return KERNEL_BY_TYPE(tile->type, launch_typed, lanes_look_of(levels), call);
+    return KERNEL_BY_TYPE(tile->type, launch_typed, call);
 }

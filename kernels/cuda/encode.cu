@@ -189,17 +189,9 @@ static cudaError_t launch_looked(const encode_call &call)
     return call.codes ? launch_copy<T, L, true>(call) : launch_copy<T, L, false>(call);
 }
 
-template <enum element_type T>
-static cudaError_t launch_typed(enum lanes_look look, const encode_call &call)
+template <enum element_type T> static cudaError_t launch_typed(const encode_call &call)
 {
-    switch (look) {
-    case LOOK_FEW:
-        return launch_looked<T, LOOK_FEW>(call);
-    case LOOK_SLOTS:
-        return launch_looked<T, LOOK_SLOTS>(call);
-    default:
-        return launch_looked<T, LOOK_SEARCH>(call);
-    }
+    return LANES_BY_LOOK(T, launch_looked, call);
 }
 
 cudaError_t encode_launch(const struct launch *launch, const struct device_tile *tile,
@@ -207,5 +199,5 @@ cudaError_t encode_launch(const struct launch *launch, const struct device_tile 
                           struct encode_device_sums *sums, double *block_error)
 {
     encode_call call = {launch, tile, levels, codes, sums, block_error};
-    return KERNEL_BY_TYPE(tile->type, launch_typed, lanes_look_of(levels), call);
+    return KERNEL_BY_TYPE(tile->type, launch_typed, call);
 }

@@ -238,6 +238,12 @@ static inline enum lanes_look lanes_look_of(const struct device_levels *levels)
     return levels->k <= SORTER_FEW ? LOOK_FEW : levels->slots ? LOOK_SLOTS : LOOK_SEARCH;
 }
 
+/* Calls function<TYPE, LOOK> of a call, a copy of it for each way in which levels are looked up. */
+#define LANES_BY_LOOK(type, function, call)                                                        \
+    (lanes_look_of((call).levels) == LOOK_FEW     ? function<type, LOOK_FEW>(call)                 \
+     : lanes_look_of((call).levels) == LOOK_SLOTS ? function<type, LOOK_SLOTS>(call)               \
+                                                  : function<type, LOOK_SEARCH>(call))
+
 static inline unsigned lanes_grid(int64_t n, int threads)
 {
     int64_t blocks = (n + QO_BLOCK - 1) / QO_BLOCK, teams = threads / LANES_TEAM;
