@@ -496,8 +496,7 @@ while [ $# != 0 ]; do
         exit
         ;;
     *)
-        usage >&2
-        exit 64
+        die 64 "$1: no such option; see --help"
         ;;
     esac
     shift

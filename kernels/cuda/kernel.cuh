@@ -95,14 +95,8 @@ __device__ __forceinline__ typename kernel_type<T>::number kernel_number(uint64_
     return kernel_half(bits);
 }
 
-/* The two numbers of a pair, in order. */
-__device__ __forceinline__ void kernel_split(ulonglong2 pair, uint64_t *bits)
-{
-    bits[0] = pair.x;
-    bits[1] = pair.y;
-}
-
-__device__ __forceinline__ void kernel_split(uint2 pair, uint64_t *bits)
+/* The bit patterns of a pair, in order: of one with two parts, and of two halves of a word. */
+template <class P> __device__ __forceinline__ void kernel_split(P pair, uint64_t *bits)
 {
     bits[0] = pair.x;
     bits[1] = pair.y;

@@ -354,7 +354,7 @@ enum status cuda_decode(struct engine *engine, const uint8_t *codes, int64_t n,
     QO_TRY(stage_up(state, state->values.memory, value, sizeof value, state->slot[0].stream));
     int64_t each = least(n, DECODE_MOST);
     if (n > 0)
-        QO_TRY(pieces_make_room(state, type, table->bits, false, n, &each));
+        QO_TRY(pieces_make_room(state, type, table->bits, false, each, &each));
     for (int64_t i = 0; i < n; i += each) {
         int64_t part = least(n - i, each);
         QO_TRY(decode_some(state, codes + i / 8 * table->bits, part, table->bits, type,

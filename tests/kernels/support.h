@@ -134,6 +134,24 @@ static inline void support_put(enum element_type type, void *x, int64_t i, uint6
     memcpy((char *)x + i * (int64_t)element_size(type), &bits, element_size(type));
 }
 
+static inline int support_compare_keys(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A map whose cells begin at the keys low[n], in any order and repeated: sorts them. */
+static inline void support_map_open(struct cell_map *map, enum element_type type, uint64_t *low,
+                                    int64_t n)
+{
+    int64_t distinct = 0;
+    qsort(low, (size_t)n, sizeof *low, support_compare_keys);
+    for (int64_t i = 0; i < n; i++)
+        if (i == 0 || low[i] != low[distinct - 1])
+            low[distinct++] = low[i];
+    assert_int_equal(cell_map_init(map, type, low, distinct, low[1], low[distinct - 1]), QO_OK);
+}
+
 /* Values that have broken such code before. */
 static inline double support_nasty(int i, const double *special, int num_special)
 {

@@ -31,12 +31,6 @@ static struct variant variant_at(int v)
     return support_on_cuda() ? cuda_variants[v] : variants[v];
 }
 
-static int compare_keys(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* A key to begin a cell at: anywhere, in a narrow peak at 300, or within a few keys of 0.75. */
 static uint64_t crowd_key(enum crowd crowd, enum element_type type, uint64_t *seed)
 {
@@ -88,7 +82,7 @@ static void map_open_with(struct cell_map *map, enum element_type type, enum cro
                           int64_t extra, uint64_t seed)
 {
     uint64_t binade = cell_map_binade(type), last = element_last_key(type);
-    int64_t n = 0, distinct = 0, end = (int64_t)(last / binade) + 1 + extra;
+    int64_t n = 0, end = (int64_t)(last / binade) + 1 + extra;
     uint64_t *low = malloc(((size_t)end + 200) * sizeof *low);
     assert_non_null(low);
     for (uint64_t key = 0, i = 0; i <= last / binade; i++, key += binade)
@@ -101,11 +95,7 @@ static void map_open_with(struct cell_map *map, enum element_type type, enum cro
     }
     for (int64_t i = 0; i < n; i++)
         low[i] &= last;
-    qsort(low, (size_t)n, sizeof *low, compare_keys);
-    for (int64_t i = 0; i < n; i++)
-        if (i == 0 || low[i] != low[distinct - 1])
-            low[distinct++] = low[i];
-    assert_int_equal(cell_map_init(map, type, low, distinct, low[1], low[distinct - 1]), QO_OK);
+    support_map_open(map, type, low, n);
     free(low);
 }
 
@@ -485,7 +475,7 @@ static void test_map_of_the_call_before_is_used(void **state)
         for (int i = 0; i < 512; i++)
             low[i] = (uint64_t)i << 23;
         low[512] = element_key(ELEMENT_F32, element_from_double(ELEMENT_F32, m ? 0.7 : 1.5));
-        qsort(low, 513, sizeof *low, compare_keys);
+        qsort(low, 513, sizeof *low, support_compare_keys);
         assert_int_equal(cell_map_init(&map[m], ELEMENT_F32, low, 513, low[1], low[512]), QO_OK);
     }
     assert_true(support_open(&engine, 0));

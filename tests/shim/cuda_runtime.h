@@ -83,7 +83,7 @@ float kernel_half(uint64_t bits);
 
 template <int OFFSET> inline void shared_add(shared_word word, unsigned add)
 {
-    word[OFFSET] += add;
+    word[OFFSET] += add; /* nobody is told what it was, so nothing can depend on an order */
 }
 
 inline void __syncwarp(unsigned mask = ~0u)
@@ -134,50 +134,40 @@ inline unsigned __ballot_sync(unsigned mask, int predicate)
 extern bool shim_interleaves;
 void shim_interleave();
 
-/* Addition wraps, as on a device. */
-template <class T, class U> inline T atomicAdd(T *memory, U value)
+/* Sets *memory to what `update` makes of it, in one piece; returns what it was. */
+template <class T, class F> inline T shim_atomic(T *memory, F update)
 {
     if (shim_interleaves)
         shim_interleave();
     T old = *memory;
-    *memory = (T)(old + (T)value);
+    *memory = update(old);
     return old;
+}
+
+/* Addition wraps, as on a device. */
+template <class T, class U> inline T atomicAdd(T *memory, U value)
+{
+    return shim_atomic(memory, [=](T old) { return (T)(old + (T)value); });
 }
 
 template <class T> inline T atomicMin(T *memory, T value)
 {
-    if (shim_interleaves)
-        shim_interleave();
-    T old = *memory;
-    *memory = std::min(old, value);
-    return old;
+    return shim_atomic(memory, [=](T old) { return std::min(old, value); });
 }
 
 template <class T> inline T atomicMax(T *memory, T value)
 {
-    if (shim_interleaves)
-        shim_interleave();
-    T old = *memory;
-    *memory = std::max(old, value);
-    return old;
+    return shim_atomic(memory, [=](T old) { return std::max(old, value); });
 }
 
 template <class T> inline T atomicAnd(T *memory, T value)
 {
-    if (shim_interleaves)
-        shim_interleave();
-    T old = *memory;
-    *memory = old & value;
-    return old;
+    return shim_atomic(memory, [=](T old) { return (T)(old & value); });
 }
 
 template <class T> inline T atomicExch(T *memory, T value)
 {
-    if (shim_interleaves)
-        shim_interleave();
-    T old = *memory;
-    *memory = value;
-    return old;
+    return shim_atomic(memory, [=](T) { return value; });
 }
 
 template <class T> inline T __ldcs(const T *memory)
