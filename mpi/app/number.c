@@ -65,6 +65,31 @@ enum number number_read_count(const char *text, uint64_t *x)
     return negative ? NUMBER_BEYOND : result;
 }
 
+/* The suffixes of sizes in their order: each is 2^10 times the one before. */
+static const char size_suffixes[] = "KMGT";
+
+/* Powers of two only, as memory is counted. A B alone is no suffix: Kb, KB and kB mean too many
+ * things to too many people for more spellings than these. */
+enum number number_read_size(const char *text, uint64_t *x)
+{
+    bool negative = *text == '-';
+    const char *end;
+    enum number result = read_digits(text + negative, &end, x);
+    if (result == NUMBER_WRONG)
+        return result;
+    const char *suffix = *end ? strchr(size_suffixes, *end) : NULL;
+    if (suffix) {
+        int power = 10 * (int)(suffix - size_suffixes + 1);
+        if (__builtin_mul_overflow(*x, (uint64_t)1 << power, x))
+            result = NUMBER_BEYOND;
+        end++;
+        end += strcmp(end, "iB") == 0 ? 2 : strcmp(end, "B") == 0 ? 1 : 0;
+    }
+    if (*end != '\0')
+        return NUMBER_WRONG;
+    return negative ? NUMBER_BEYOND : result;
+}
+
 /*
  * strtod alone would take blanks, hexadecimals, inf and nan too, so only what can be part of a
  * plain decimal reaches it. It reports ERANGE for subnormals as well: these are good; only what it
@@ -84,6 +109,28 @@ enum number number_read_real(const char *text, double *x)
     if (!any_digit || *end != '\0')
         return NUMBER_WRONG;
     return errno == ERANGE && (!isfinite(*x) || *x == 0) ? NUMBER_BEYOND : NUMBER_OK;
+}
+
+/* With colons all parts are whole. The first part has no bound: 90:00 is an hour and a half, as the
+ * limits of batch systems are written. */
+enum number number_read_time(const char *text, double *x)
+{
+    uint64_t total;
+    const char *end;
+    int colons = 0;
+    if (!strchr(text, ':'))
+        return number_read_real(text, x);
+    enum number result = read_digits(text, &end, &total);
+    for (; *end == ':'; end += 3, colons++) {
+        if (!is_digit(end[1]) || end[1] > '5' || !is_digit(end[2]))
+            return NUMBER_WRONG;
+        uint64_t part = (uint64_t)(10 * (end[1] - '0') + end[2] - '0');
+        if (__builtin_mul_overflow(total, (uint64_t)60, &total) ||
+            __builtin_add_overflow(total, part, &total))
+            result = result == NUMBER_WRONG ? result : NUMBER_BEYOND;
+    }
+    *x = (double)total;
+    return *end != '\0' || colons > 2 ? NUMBER_WRONG : result;
 }
 
 /* 17 significant digits tell any two doubles apart (DBL_DECIMAL_DIG). */
@@ -192,4 +239,15 @@ void number_print_real(double x, char *out, size_t size)
     size_t length = strlen(out);
     if (length > 2 && strcmp(out + length - 2, ".0") == 0)
         out[length - 2] = '\0';
+}
+
+void number_print_size(uint64_t x, char *out, size_t size)
+{
+    int power = 0;
+    while (x != 0 && x % 1024 == 0 && size_suffixes[power] != '\0') {
+        x /= 1024;
+        power++;
+    }
+    snprintf(out, size, "%llu%.*s", (unsigned long long)x, power > 0,
+             power ? &size_suffixes[power - 1] : "");
 }

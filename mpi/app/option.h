@@ -81,6 +81,8 @@ enum option_type {
     TYPE_THREADS,  /* the same, or auto, which is 0 */
     TYPE_SEED,     /* uint64_t */
     TYPE_REAL,     /* double, finite, at least lo */
+    TYPE_SIZE,     /* int64_t: bytes within lo and hi; 0: not given */
+    TYPE_TIME,     /* double: seconds, at least lo and above 0; 0: not given */
     TYPE_RANGE,    /* range, range_lo and range_hi, and the bool at `has` */
     TYPE_SHAPE,    /* num_dims and shape: a list */
     TYPE_BITS,     /* bool[9]: a list */
@@ -116,11 +118,13 @@ struct option {
     const char *default_note; /* for --help, where the default is not a plain value */
     double lo, hi;
     const char *const *words; /* of a choice; NULL ends them */
-    const char *instead;      /* set: this build lacks the option; what to use for it */
     enum option_need need;
     bool run_only;     /* means nothing to --restore */
     bool restore_only; /* means nothing without --restore */
-    bool line_only;    /* not in a file of --config */
+    bool line_only;    /* not in a file of --config, nor in the copy in the result file */
+    /* Changes how a run goes, never its results: may differ in a run that goes on from a
+     * checkpoint. */
+    bool is_how;
     const char *help;
 };
 

@@ -55,7 +55,7 @@ static const struct {
     {QO_NO_MEMORY, "out of memory"},
     {QO_CANT_CREATE, "output cannot be created, or another run holds it"},
     {QO_IO, "a read or write failed: disk full, verification"},
-    {QO_STOPPED, "stopped early on purpose"},
+    {QO_STOPPED, "stopped early on purpose; --resume goes on"},
     {QO_CONFIG, "bad configuration file"},
 };
 
@@ -115,9 +115,7 @@ static void print_option(FILE *out, const struct option *option)
     char text[1024];
     size_t used = (size_t)snprintf(text, sizeof text, "%s", option->help);
     const char *shown = option->default_note ? option->default_note : option->fallback;
-    if (option->instead)
-        snprintf(text + used, sizeof text - used, " (not in this build)");
-    else if (shown)
+    if (shown)
         snprintf(text + used, sizeof text - used, " (default: %s)", shown);
     size_t width = print_head(out, option);
     if (width + 2 > INDENT) {

@@ -22,6 +22,11 @@
 /* Elements of a sample: what fits the int of a count. */
 #define MAX_SAMPLE 1e9
 
+/* Memory of a rank: below the one not even the buffers of a walk have room, and the other is more
+ * than a node has, so that a slip of the keyboard is noticed. */
+#define MIN_MEMORY 0x1p24
+#define MAX_MEMORY 0x1p50
+
 /* Where a value lands, and where is noted that it was given. */
 #define FIELD(member)                                                                              \
     .offset = offsetof(struct options, member), .size = sizeof(((struct options *)NULL)->member)
@@ -263,6 +268,7 @@ static const struct option table[OPTION_NUM] = {
                        FIELD(device),
                        .fallback = "auto",
                        .words = devices,
+                       .is_how = true,
                        .help = "Where the arithmetic runs: on the CPU, or on a GPU with CUDA; "
                                "auto: on a GPU where there is one that can be used."},
     [OPTION_COMM] = {.name = "comm",
@@ -271,6 +277,7 @@ static const struct option table[OPTION_NUM] = {
                      FIELD(comm),
                      .fallback = "auto",
                      .words = comms,
+                     .is_how = true,
                      .help = "How ranks add up: over MPI, or from GPU to GPU over NCCL; auto: over "
                              "NCCL where each of several ranks has a GPU of its own."},
     [OPTION_THREADS] =
@@ -282,6 +289,7 @@ static const struct option table[OPTION_NUM] = {
          .fallback = "auto",
          .lo = 1,
          .hi = MAX_THREADS,
+         .is_how = true,
          .help = "Threads of a rank, 1 to 4096; auto: the cores it is bound to, shared with "
                  "the ranks that have the same ones."},
     /* The name that the exercise's scripts give; auto is the default here. */
@@ -289,29 +297,52 @@ static const struct option table[OPTION_NUM] = {
                                     .group = GROUP_MACHINE,
                                     .type = TYPE_FLAG,
                                     .words = truths,
+                                    .is_how = true,
                                     .help = "The same as --threads auto."},
-    /* Here and below, `instead` marks names of later builds. They are refused, for a script that
-     * gives them must not run as if they had been obeyed. */
     [OPTION_MEMORY_LIMIT] = {.name = "memory_limit",
                              .group = GROUP_MACHINE,
+                             .type = TYPE_SIZE,
+                             FIELD(memory_limit),
                              .metavar = "SIZE",
-                             .instead = "more ranks or nodes",
-                             .help = "Memory of a rank, by streaming."},
-    [OPTION_MAX_WALLTIME] = {.name = "max_walltime",
-                             .group = GROUP_MACHINE,
-                             .metavar = "T",
-                             .instead = "--max_iterations",
-                             .help = "Stop early after this time, resumable."},
+                             .default_note = "from the node or job",
+                             .lo = MIN_MEMORY,
+                             .hi = MAX_MEMORY,
+                             .run_only = true,
+                             .is_how = true,
+                             .help = "Memory of a rank, at least 16M: a shard beyond it is read "
+                                     "again in each walk. In bytes, or with K, M, G, T (2^10, "
+                                     "2^20, 2^30, 2^40)."},
+    [OPTION_MAX_WALLTIME] =
+        {.name = "max_walltime",
+         .group = GROUP_MACHINE,
+         .type = TYPE_TIME,
+         FIELD(max_walltime),
+         .metavar = "T",
+         .default_note = "the end of the Slurm job, where Slurm tells it",
+         .run_only = true,
+         .is_how = true,
+         .help = "Save what there is and stop before so much time has passed; --resume goes on. "
+                 "Seconds, MM:SS or H:MM:SS."},
     [OPTION_RESUME] = {.name = "resume",
                        .group = GROUP_MACHINE,
                        .type = TYPE_FLAG,
-                       .instead = "the same command without it: it starts anew",
-                       .help = "Go on with a run that stopped early."},
-    [OPTION_COMM_TIMEOUT] = {.name = "comm_timeout",
-                             .group = GROUP_MACHINE,
-                             .metavar = "T",
-                             .instead = "the time limit of the launcher",
-                             .help = "Give up when ranks do not answer."},
+                       FIELD(resume),
+                       .words = truths,
+                       .run_only = true,
+                       .line_only = true, /* a run that is repeated starts anew */
+                       .is_how = true,
+                       .help = "Go on with a run of the same options that stopped early."},
+    [OPTION_COMM_TIMEOUT] =
+        {.name = "comm_timeout",
+         .group = GROUP_MACHINE,
+         .type = TYPE_TIME,
+         FIELD(comm_timeout),
+         .metavar = "T",
+         .fallback = "600",
+         .lo = 1,
+         .is_how = true,
+         .help = "Give up when a rank has waited for the others for so long; seconds, MM:SS or "
+                 "H:MM:SS, at least 1."},
     [OPTION_SELFTEST] = {.name = "selftest",
                          .group = GROUP_MACHINE,
                          .type = TYPE_FLAG,
@@ -369,6 +400,7 @@ static const struct option table[OPTION_NUM] = {
          FIELD(config),
          .metavar = "FILE.yaml",
          .line_only = true,
+         .is_how = true,
          .help = "Options from a file, the same names as keys. The command line wins; an INPUT, "
                  "--generate or --vector_size there replaces the file's, its dtype and its shape."},
     [OPTION_PROGRESS] = {.name = "progress",
@@ -378,18 +410,21 @@ static const struct option table[OPTION_NUM] = {
                          .fallback = "auto",
                          .words = whens,
                          .need = NEED_PROGRESS,
+                         .is_how = true,
                          .help = "Progress on stderr; auto: if it is a terminal."},
     [OPTION_VERBOSE] = {.name = "verbose",
                         .group = GROUP_GENERAL,
                         .type = TYPE_FLAG,
                         FIELD(verbose),
                         .words = truths,
+                        .is_how = true,
                         .help = "Log more."},
     [OPTION_QUIET] = {.name = "quiet",
                       .group = GROUP_GENERAL,
                       .type = TYPE_FLAG,
                       FIELD(quiet),
                       .words = truths,
+                      .is_how = true,
                       .help = "Log warnings and errors only."},
     [OPTION_DRY_RUN] = {.name = "dry_run",
                         .group = GROUP_GENERAL,
@@ -397,6 +432,7 @@ static const struct option table[OPTION_NUM] = {
                         FIELD(dry_run),
                         .words = truths,
                         .run_only = true,
+                        .is_how = true,
                         .help =
                             "Show what would be read, the shards, memory and output, and stop."},
     /* These two are found before anything else is read, and so never reach the parser. */
@@ -405,12 +441,14 @@ static const struct option table[OPTION_NUM] = {
                         .type = TYPE_FLAG,
                         .words = truths,
                         .line_only = true,
+                        .is_how = true,
                         .help = "Show the versions of the program and of what it uses."},
     [OPTION_HELP] = {.name = "help",
                      .group = GROUP_GENERAL,
                      .type = TYPE_FLAG,
                      .words = truths,
                      .line_only = true,
+                     .is_how = true,
                      .help = "Show this text."},
 };
 
@@ -442,11 +480,10 @@ const struct option *option_find(const char *name)
     return NULL;
 }
 
-/* INPUTs have a name in a file alone; what only later builds take is refused everywhere. */
+/* INPUTs have a name in a file alone. */
 static bool is_accepted(const struct option *option, bool in_file)
 {
-    bool elsewhere = in_file ? option->line_only : option->type == TYPE_INPUTS;
-    return !elsewhere && !option->instead;
+    return in_file ? !option->line_only : option->type != TYPE_INPUTS;
 }
 
 const char *option_nearest(const char *name, bool in_file)

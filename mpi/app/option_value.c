@@ -261,6 +261,60 @@ static const char *print_real_field(const struct option *option, const struct op
     return buffer;
 }
 
+/* ---- Sizes and times: int64_t and double, of which 0 is not given ---- */
+
+static enum status add_size(const struct option_place *place, const char *value,
+                            struct options *options)
+{
+    char lo[OPTION_PART_BYTES], hi[OPTION_PART_BYTES];
+    uint64_t bytes;
+    enum number number = number_read_size(value, &bytes);
+    number_print_size((uint64_t)place->option->lo, lo, sizeof lo);
+    number_print_size((uint64_t)place->option->hi, hi, sizeof hi);
+    if (number == NUMBER_WRONG)
+        return option_refuse(place, value,
+                             "not a size; give a whole number of bytes, or one with K, M, G or T");
+    if (number == NUMBER_BEYOND || (double)bytes < place->option->lo ||
+        (double)bytes > place->option->hi)
+        return option_refuse(place, value, "out of range %s to %s; give a size within it", lo, hi);
+    int64_t size = (int64_t)bytes;
+    memcpy(option_field(place->option, options), &size, sizeof size);
+    return QO_OK;
+}
+
+static const char *print_size(const struct option *option, const struct options *options,
+                              char *buffer)
+{
+    int64_t size;
+    memcpy(&size, option_field_const(option, options), sizeof size);
+    number_print_size((uint64_t)size, buffer, OPTION_VALUE_BYTES);
+    return size ? buffer : NULL;
+}
+
+static enum status add_time(const struct option_place *place, const char *value,
+                            struct options *options)
+{
+    double seconds, lo = place->option->lo;
+    enum number number = number_read_time(value, &seconds);
+    if (number == NUMBER_WRONG)
+        return option_refuse(place, value, "not a time; give seconds, MM:SS or H:MM:SS");
+    if (number == NUMBER_BEYOND || seconds < lo || seconds <= 0)
+        return option_refuse(place, value, "out of range; give %s %g seconds",
+                             lo > 0 ? "at least" : "more than", lo);
+    memcpy(option_field(place->option, options), &seconds, sizeof seconds);
+    return QO_OK;
+}
+
+/* In seconds, however it was given. */
+static const char *print_time(const struct option *option, const struct options *options,
+                              char *buffer)
+{
+    double seconds;
+    memcpy(&seconds, option_field_const(option, options), sizeof seconds);
+    number_print_real(seconds, buffer, OPTION_VALUE_BYTES);
+    return seconds > 0 ? buffer : NULL;
+}
+
 /* ---- The range of uniform levels ---- */
 
 /* LO:HI; false if the text is not two numbers. */
@@ -329,6 +383,8 @@ static const struct option_kind count_kind = {clear_field, add_count, print_coun
 static const struct option_kind threads_kind = {clear_field, add_threads, print_threads, false};
 static const struct option_kind seed_kind = {clear_field, add_seed, print_seed, false};
 static const struct option_kind real_kind = {clear_field, add_real, print_real_field, false};
+static const struct option_kind size_kind = {clear_field, add_size, print_size, false};
+static const struct option_kind time_kind = {clear_field, add_time, print_time, false};
 static const struct option_kind range_kind = {clear_choice, add_range, print_range, false};
 
 static const struct option_kind *const kinds[OPTION_NUM_TYPES] = {
@@ -342,6 +398,8 @@ static const struct option_kind *const kinds[OPTION_NUM_TYPES] = {
     [TYPE_THREADS] = &threads_kind,
     [TYPE_SEED] = &seed_kind,
     [TYPE_REAL] = &real_kind,
+    [TYPE_SIZE] = &size_kind,
+    [TYPE_TIME] = &time_kind,
     [TYPE_RANGE] = &range_kind,
     [TYPE_SHAPE] = &option_kind_shape,
     [TYPE_BITS] = &option_kind_bits,

@@ -112,8 +112,6 @@ static enum status check_option(const struct reading *reading, const struct opti
     if (option->type == TYPE_INPUTS)
         return option_refuse(&place, NULL, "goes without --%s on the command line; give FILE alone",
                              option->name);
-    if (option->instead)
-        return option_refuse(&place, NULL, "not in this build; use %s", option->instead);
     if (reading->given[id_of(option)])
         return option_refuse(&place, NULL, "given twice; leave one out");
     return QO_OK;
@@ -226,8 +224,6 @@ static enum status check_key(const struct reading *reading, const struct option_
     if (place->option->line_only)
         return option_refuse(place, NULL, "not in a file; give --%s on the command line",
                              place->option->name);
-    if (place->option->instead)
-        return option_refuse(place, NULL, "not in this build; use %s", place->option->instead);
     int first = reading->line[id_of(place->option)];
     if (first)
         return option_refuse(place, NULL, "given twice, first in line %d; leave one out", first);
@@ -462,8 +458,10 @@ void options_clear(struct options *options)
 
 /* ---- Showing them ---- */
 
-void options_visit(const struct options *options,
-                   void (*visit)(const char *name, const char *value, void *context), void *context)
+/* All of them, or without those that no result depends on. INPUTs always count. */
+static void visit_told(const struct options *options, bool results_only,
+                       void (*visit)(const char *name, const char *value, void *context),
+                       void *context)
 {
     char buffer[OPTION_VALUE_BYTES];
     for (int i = 0; i < options->num_inputs; i++) {
@@ -471,10 +469,24 @@ void options_visit(const struct options *options,
         visit(buffer, options->inputs[i], context);
     }
     for (int id = 0; id < OPTION_NUM; id++) {
+        const struct option *option = option_at((enum option_id)id);
         const char *value = option_told((enum option_id)id, options, buffer);
-        if (value)
-            visit(option_at((enum option_id)id)->name, value, context);
+        if (value && !(results_only && option->is_how))
+            visit(option->name, value, context);
     }
+}
+
+void options_visit(const struct options *options,
+                   void (*visit)(const char *name, const char *value, void *context), void *context)
+{
+    visit_told(options, false, visit, context);
+}
+
+void options_visit_results(const struct options *options,
+                           void (*visit)(const char *name, const char *value, void *context),
+                           void *context)
+{
+    visit_told(options, true, visit, context);
 }
 
 /* A text in single quotes, where nothing but the quote itself means anything to YAML. */
@@ -489,7 +501,8 @@ static void write_quoted(FILE *out, const char *text)
 /* To YAML these are no texts; in quotes, another program would read them as such. */
 static bool is_number(const struct option *option)
 {
-    return option->type == TYPE_COUNT || option->type == TYPE_SEED || option->type == TYPE_REAL;
+    return option->type == TYPE_COUNT || option->type == TYPE_SEED || option->type == TYPE_REAL ||
+           option->type == TYPE_TIME;
 }
 
 static void write_value(FILE *out, const struct option *option, const char *value)

@@ -54,7 +54,11 @@ struct options {
     int sample_size; /* 0: all elements */
     enum device_choice device;
     enum reduce_choice comm;
-    int threads; /* 0: auto */
+    int threads;          /* 0: auto */
+    int64_t memory_limit; /* bytes of a rank; 0: not given */
+    double max_walltime;  /* seconds; 0: not given */
+    bool resume;
+    double comm_timeout; /* seconds */
     bool keep_nonfinite;
     char *save_dir;
     char *output;                    /* NULL: save_dir/quantized.h5 */
@@ -72,8 +76,8 @@ const char *approach_name(enum approach approach);
  * Local. Reads the command line and the file of --config, the command line winning. QO_USAGE or
  * QO_CONFIG with one message that names the option, the value and the nearest valid name. `options`
  * is to be cleared after a failure too. What is kept of argv is copied. --help or --version
- * anywhere is the action, whatever else is wrong. What this build lacks is refused as wrong usage,
- * but for a device or a communication: whether they can be used is known where they are tried.
+ * anywhere is the action, whatever else is wrong. Whether a device or a communication can be used
+ * is known where they are tried.
  *
  * Nothing is ignored silently: an option that this run has no use for is refused where it
  * contradicts the run, and else warned about in the log, one line each. Defaults in the file are
@@ -87,7 +91,8 @@ void options_clear(struct options *options);
 /* Local. Prints the help, made from the table, ending in commands that work. */
 void options_help(FILE *out);
 
-/* Local. *yaml = a file for --config that repeats this run, inputs included; memory_free it. */
+/* Local. *yaml = a file for --config that repeats this run from its start, inputs included;
+ * memory_free it. */
 QO_MUST_USE enum status options_to_yaml(const struct options *options, char **yaml);
 
 /*
@@ -98,5 +103,15 @@ QO_MUST_USE enum status options_to_yaml(const struct options *options, char **ya
 void options_visit(const struct options *options,
                    void (*visit)(const char *name, const char *value, void *context),
                    void *context);
+
+/*
+ * Local. The same for those alone that results may depend on: two runs that agree in all of these,
+ * and in what their inputs hold, have the same results. What only says how a run goes (its ranks'
+ * device, threads, memory and time, what it shows) may differ in a run that goes on from a
+ * checkpoint.
+ */
+void options_visit_results(const struct options *options,
+                           void (*visit)(const char *name, const char *value, void *context),
+                           void *context);
 
 #endif

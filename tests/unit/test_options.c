@@ -151,7 +151,6 @@ static const struct {
     {"--restore q.h5 --output o.h5 --dry_run", QO_USAGE, "--dry_run: means nothing to --restore"},
     {"--select x", QO_USAGE, "--select: means nothing without --restore"},
     {"--result easyquant_3bit", QO_USAGE, "--result: means nothing without --restore"},
-    /* what this build lacks */
     {"--gap -1", QO_USAGE, "--gap -1: "},
     {"--gap 1e", QO_USAGE, "--gap 1e: "},
     {"--sample_size 2G", QO_USAGE, "--sample_size 2G: out of range 0 to 1000000000"},
@@ -159,10 +158,22 @@ static const struct {
     {"--selftest a.h5", QO_USAGE, "INPUT: means nothing to --selftest; leave one of them out"},
     {"--selftest --num_bits 3", QO_USAGE, "--num_bits: means nothing to --selftest"},
     {"--selftest --restore a.h5 --output b.h5", QO_USAGE, "--output: means nothing to --selftest"},
-    {"--memory_limit 1G", QO_USAGE, "--memory_limit: not in this build; use"},
-    {"--max_walltime 60", QO_USAGE, "--max_walltime: not in this build; use"},
-    {"--resume", QO_USAGE, "--resume: not in this build; use"},
-    {"--comm-timeout 60", QO_USAGE, "--comm_timeout: not in this build; use"},
+    /* sizes and times */
+    {"--memory_limit 16777215", QO_USAGE, "--memory_limit 16777215: out of range 16M to 1024T;"},
+    {"--memory_limit 1025T", QO_USAGE, "--memory_limit 1025T: out of range 16M to 1024T;"},
+    {"--memory_limit 99999999999999T", QO_USAGE, "--memory_limit 99999999999999T: out of range"},
+    {"--memory_limit -1G", QO_USAGE, "--memory_limit -1G: out of range"},
+    {"--memory_limit 1.5G", QO_USAGE, "--memory_limit 1.5G: not a size;"},
+    {"--memory_limit 1g", QO_USAGE, "--memory_limit 1g: not a size;"},
+    {"--max_walltime 0", QO_USAGE, "--max_walltime 0: out of range; give more than 0 seconds"},
+    {"--max_walltime 0:00", QO_USAGE, "--max_walltime 0:00: out of range; give more than 0"},
+    {"--max_walltime 1:2:3", QO_USAGE, "--max_walltime 1:2:3: not a time; give seconds, MM:SS"},
+    {"--max_walltime inf", QO_USAGE, "--max_walltime inf: not a time;"},
+    {"--comm-timeout 0.5", QO_USAGE, "--comm_timeout 0.5: out of range; give at least 1 seconds"},
+    {"--selftest --resume", QO_USAGE, "--resume: means nothing to --selftest"},
+    {"--restore q.h5 --output o.h5 --resume", QO_USAGE, "--resume: means nothing to --restore"},
+    {"--restore q.h5 --output o.h5 --max_walltime 9", QO_USAGE, "--max_walltime: means nothing to"},
+    {"--restore q.h5 --output o.h5 --memory_limit 1G", QO_USAGE, "--memory_limit: means nothing"},
     /* files of --config */
     {"--config /nonexistent.yaml", QO_CONFIG, "/nonexistent.yaml: cannot be opened: No such file"},
     {"--config=", QO_USAGE, "--config: the value is empty"},
@@ -245,6 +256,8 @@ static void test_a_default_that_is_not_the_documented_one(void **state)
     assert_int_equal(o.device, DEVICE_AUTO);
     assert_int_equal(o.comm, REDUCE_AUTO);
     assert_int_equal(o.threads, 0);
+    assert_true(o.memory_limit == 0 && o.max_walltime == 0 && o.comm_timeout == 600);
+    assert_false(o.resume);
     assert_string_equal(o.save_dir, "results");
     assert_null(o.output);
     assert_false(o.no_output || o.verbose || o.quiet || o.dry_run);
@@ -264,7 +277,8 @@ static void test_a_value_that_lands_in_the_wrong_field(void **state)
         "--exclude *bias --fill-values use --nonfinite keep --approach easyquant,uniform,uniform "
         "--num-bits 8,1 --threshold 2.5 --range -1e-3:+7 --init kmeans++ --max-iterations 1K "
         "--tolerance 0 --device cpu --comm mpi --threads 7 --save_dir d --output o.h5 --progress "
-        "never --verbose --dry-run --sample_size 10K --gap 1e-5 --solver lloyd");
+        "never --verbose --dry-run --sample_size 10K --gap 1e-5 --solver lloyd --memory-limit 3G "
+        "--max-walltime 1:30:00 --resume --comm_timeout 2.5");
     assert_int_equal(o.num_inputs, 2);
     assert_string_equal(o.inputs[0], "a.bin");
     assert_string_equal(o.inputs[1], "b.bin:x");
@@ -286,6 +300,8 @@ static void test_a_value_that_lands_in_the_wrong_field(void **state)
     assert_int_equal(o.device, DEVICE_CPU);
     assert_int_equal(o.comm, REDUCE_MPI);
     assert_int_equal(o.threads, 7);
+    assert_true(o.memory_limit == (int64_t)3 << 30 && o.max_walltime == 5400 && o.resume);
+    assert_true(o.comm_timeout == 2.5);
     assert_string_equal(o.save_dir, "d");
     assert_string_equal(o.output, "o.h5");
     assert_int_equal(o.progress, WHEN_NEVER);
@@ -308,8 +324,9 @@ static void test_a_special_value_taken_for_a_plain_one(void **state)
     read_good(&o, "--range 2:2 --threads auto --approach all --threshold 0");
     assert_true(o.range == RANGE_GIVEN && o.range_lo == 2 && o.range_hi == 2 && o.threshold == 0);
     options_clear(&o);
-    read_good(
-        &o, "--restore q.h5 --select w* --result uniform_2bit --output o.npy --threads 2 --quiet");
+    read_good(&o,
+              "--restore q.h5 --select w* --result uniform_2bit --output o.npy --threads 2 --quiet "
+              "--comm_timeout 1");
     assert_int_equal(o.action, ACTION_RESTORE);
     assert_string_equal(o.select, "w*");
     assert_string_equal(o.result, "uniform_2bit");
@@ -387,9 +404,9 @@ static void test_an_option_missing_from_the_table(void **state)
         assert_non_null(option->name);
         assert_non_null(option->help);
         assert_ptr_equal(option_find(option->name), option);
-        if (!option->instead && id != OPTION_INPUTS)
+        if (id != OPTION_INPUTS)
             assert_string_equal(option_nearest(option->name, false), option->name);
-        if (!option->instead && !option->line_only)
+        if (!option->line_only)
             assert_string_equal(option_nearest(option->name, true), option->name);
         assert_true(option->metavar || option->words || option->type == TYPE_FLAG);
     }
@@ -410,7 +427,6 @@ static void test_help_that_misses_an_option_or_runs_over_the_line(void **state)
         if (!strstr(text, name))
             fail_msg("--help does not list%s", name);
     }
-    assert_non_null(strstr(text, "(not in this build)"));
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1)
         if (end - line > 100)
             fail_msg("a line of %ld columns: %.*s", (long)(end - line), (int)(end - line), line);

@@ -132,7 +132,9 @@ static const struct {
     {"restore: q.h5\n", ":1: restore q.h5: needs a file to restore to;"},
     {"restore: q.h5\noutput: o.h5\nseed: 3\n", ":3: seed: means nothing to --restore;"},
     {"select: w\n", ":1: select: means nothing without --restore;"},
-    {"memory_limit: 1G\n", ":1: memory_limit: not in this build; use"},
+    {"memory_limit: 1M\n", ":1: memory_limit 1M: out of range 16M to 1024T"},
+    {"comm_timeout: [60]\n", ":1: comm_timeout: takes one value;"},
+    {"resume: true\n", ":1: resume: not in a file;"},
     {"selftest: true\n", ":1: selftest: not in a file"},
     {"seed: 1\xff\n", ": save it as UTF-8 text"},
 };
@@ -382,6 +384,9 @@ static void random_run(struct options *o)
     o->keep_nonfinite = below(2);
     o->save_dir = random_text();
     o->dry_run = below(2);
+    o->memory_limit = below(2) ? (int64_t)(1 + below(1000)) << (24 + below(15)) : 0;
+    o->max_walltime = below(2) ? (double)(1 + below(100000)) / 16 : 0;
+    o->resume = below(2);
 }
 
 static void random_options(struct options *o)
@@ -397,6 +402,7 @@ static void random_options(struct options *o)
     o->output = o->action == ACTION_RESTORE ? random_text() : o->no_output ? NULL : maybe_text();
     o->device = (enum device_choice)below(2);
     o->threads = below(3) ? below(4097) : 0;
+    o->comm_timeout = 1 + (double)below(100000) / 3;
     o->progress = (enum when)below(3);
     o->verbose = below(2);
     o->quiet = !o->verbose && below(2);
@@ -428,7 +434,7 @@ static void same_options(const struct options *a, const struct options *b)
         assert_true(a->shape[d] == b->shape[d]);
     assert_true(a->device == b->device && a->threads == b->threads && a->progress == b->progress);
     assert_true(a->verbose == b->verbose && a->quiet == b->quiet && a->dry_run == b->dry_run);
-    assert_true(a->no_output == b->no_output);
+    assert_true(a->no_output == b->no_output && a->comm_timeout == b->comm_timeout);
 }
 
 /* The fields that mean something to a run that quantizes. */
@@ -447,6 +453,8 @@ static void same_run(const struct options *a, const struct options *b)
     assert_memory_equal(&a->range_hi, &b->range_hi, sizeof a->range_hi);
     assert_true(a->init == b->init && a->max_iterations == b->max_iterations);
     assert_true(a->ignore_fills == b->ignore_fills && a->keep_nonfinite == b->keep_nonfinite);
+    assert_true(a->memory_limit == b->memory_limit && a->max_walltime == b->max_walltime);
+    assert_false(b->resume); /* a run that is repeated starts anew */
 }
 
 static void test_a_saved_run_that_reads_back_as_another(void **state)
@@ -519,6 +527,32 @@ static void test_an_echo_that_is_not_the_command_line(void **state)
     }
 }
 
+/* ---- What results depend on ---- */
+
+static void append_name(const char *name, const char *value, void *context)
+{
+    char *names = context;
+    (void)value;
+    strcat(strcat(names, " "), name);
+}
+
+/* A run that goes on from a checkpoint must agree in just these. */
+static void test_an_option_that_results_depend_on_left_out(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    char names[1024] = "";
+    read_good(&o, "memory_limit: 1G\nmax_walltime: 9\ncomm_timeout: 60\nthreads: 2\n",
+              "--device cpu --comm mpi --resume --quiet --progress never --dry_run a.h5 b.h5 "
+              "--include w --range 0:1");
+    options_visit_results(&o, append_name, names);
+    assert_string_equal(names,
+                        " input input_2 seed include fill_values nonfinite approach num_bits "
+                        "threshold range solver init max_iterations tolerance gap sample_size "
+                        "save_dir");
+    options_clear(&o);
+}
+
 /* ---- Files that come with the source; failures ---- */
 
 static void test_a_shipped_configuration_that_is_refused(void **state)
@@ -578,6 +612,7 @@ int main(void)
         cmocka_unit_test(test_a_bad_file_hidden_by_the_command_line),
         cmocka_unit_test(test_a_saved_run_that_reads_back_as_another),
         cmocka_unit_test(test_an_echo_that_is_not_the_command_line),
+        cmocka_unit_test(test_an_option_that_results_depend_on_left_out),
         cmocka_unit_test(test_a_shipped_configuration_that_is_refused),
         cmocka_unit_test(test_a_failed_call_that_passes_for_a_good_one),
     };

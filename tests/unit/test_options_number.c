@@ -124,6 +124,63 @@ static void test_a_count_read_wrongly(void **state)
         assert_int_equal(number_read_real(unreal[i], &real), NUMBER_WRONG);
 }
 
+static void test_a_size_read_wrongly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        uint64_t size;
+        const char *printed;
+    } cases[] = {{"0", 0, "0"},
+                 {"1536", 1536, "1536"},
+                 {"1024", 1024, "1K"},
+                 {"16M", 1 << 24, "16M"},
+                 {"16MB", 1 << 24, "16M"},
+                 {"16MiB", 1 << 24, "16M"},
+                 {"1536K", 1536 << 10, "1536K"},
+                 {"2048GiB", (uint64_t)1 << 41, "2T"},
+                 {"1025T", (uint64_t)1025 << 40, "1025T"},
+                 {"18446744073709551615", UINT64_MAX, "18446744073709551615"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[32];
+        uint64_t x;
+        assert_int_equal(number_read_size(cases[i].text, &x), NUMBER_OK);
+        assert_true(x == cases[i].size);
+        number_print_size(x, text, sizeof text);
+        assert_string_equal(text, cases[i].printed);
+    }
+    static const char *const bad[] = {"",    "K",    "1B",   "1iB",  "1KiBx", "1 K", "1k",
+                                      "1Ki", "1KBB", "1e3K", "1.5G", "+1K",   "1KM", "-"};
+    uint64_t x;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(number_read_size(bad[i], &x), NUMBER_WRONG);
+    assert_int_equal(number_read_size("16777216T", &x), NUMBER_BEYOND);
+    assert_int_equal(number_read_size("-1K", &x), NUMBER_BEYOND);
+}
+
+static void test_a_time_read_wrongly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double seconds;
+    } cases[] = {{"90", 90},         {"0.25", 0.25},    {"1e3", 1000},  {"1:30", 90},
+                 {"90:00", 5400},    {"1:00:00", 3600}, {"0:00:01", 1}, {"48:00:00", 172800},
+                 {"2:59:59", 10799}, {"007:05", 425},   {"-1", -1}};
+    double x;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(number_read_time(cases[i].text, &x), NUMBER_OK);
+        assert_true(x == cases[i].seconds);
+    }
+    static const char *const bad[] = {
+        "",       ":",     ":30",        "1:",       "1:3", "1:60", "1:60:00", "1:300", "1.5:00",
+        "1:30.5", "1:2:3", "1:00:00:00", "-1:00:00", "1h",  "nan",  "1: 0",    "1:30 "};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(number_read_time(bad[i], &x), NUMBER_WRONG);
+    assert_int_equal(number_read_time("9999999999999999999:00", &x), NUMBER_BEYOND);
+    assert_int_equal(number_read_time("99999999999999999999:00:0x", &x), NUMBER_WRONG);
+}
+
 static void test_bytes_taken_for_printable(void **state)
 {
     (void)state;
@@ -161,6 +218,8 @@ int main(void)
         cmocka_unit_test(test_an_echo_with_an_exponent_or_a_point_too_many),
         cmocka_unit_test(test_a_number_that_does_not_come_back),
         cmocka_unit_test(test_a_count_read_wrongly),
+        cmocka_unit_test(test_a_size_read_wrongly),
+        cmocka_unit_test(test_a_time_read_wrongly),
         cmocka_unit_test(test_bytes_taken_for_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
