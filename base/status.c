@@ -4,8 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* The longest message names a path (PATH_MAX 4096), a dataset and an index, and says what to do. */
-static char kept[8192];
+/* The longest message names a path (PATH_MAX 4096), a dataset and an index, and says what to do. A
+ * thread has its own: what two raise at the same moment must not become one text. */
+static _Thread_local char kept[8192];
 
 enum status status_raise(enum status code, const char *format, ...)
 {

@@ -8,6 +8,9 @@
  * The values are the exit codes of the program (sysexits.h: launchers use 1, 137 and 205
  * themselves). The text is made where the failure is known and kept here until somebody prints it;
  * it is one line "FILE[:DATASET][[INDEX]]: what; remedy" without the program's name in front.
+ *
+ * The text is kept per thread and is gone when the thread ends. A thread that fails copies its text
+ * to where the one that joins it finds it, which raises it again as its own.
  */
 enum status {
     QO_OK = 0,
@@ -28,11 +31,11 @@ enum status {
 
 /*
  * Local. Keeps the text of a failure, replacing an older one, and returns code, so that
- * `return status_raise(...)` reads well. Only the thread that calls MPI may call it.
+ * `return status_raise(...)` reads well. Thread-safe, as all here.
  */
 enum status status_raise(enum status code, const char *format, ...) QO_PRINTF(2, 3);
 
-/* Local. The text kept last, "" if there is none. Valid until the next status_ call. */
+/* Local. The text this thread kept last, "" if there is none. Valid until its next status_ call. */
 const char *status_text(void);
 
 /* Local. Forgets the text: the failure was dealt with. */

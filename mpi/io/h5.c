@@ -8,6 +8,7 @@
 #include "h5.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,23 @@
 
 /* The longest text without the reason: two paths and some words. */
 #define TEXT_SIZE 7168
+
+/*
+ * One for the library, whose state it guards: that is as global. Not recursive: it is taken in the
+ * functions that others call and in none that those call, so a second take is a fault of this
+ * program that should show.
+ */
+static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
+
+void h5_lock(void)
+{
+    pthread_mutex_lock(&library); /* cannot fail: neither robust nor checking nor recursive */
+}
+
+void h5_unlock(void)
+{
+    pthread_mutex_unlock(&library);
+}
 
 /* H5open is a no-op after the first time; the printing is switched off for the default stack, the
  * one that every call of this program uses. */

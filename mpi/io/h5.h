@@ -17,6 +17,17 @@
  * A handle is a hid_t that begins as H5I_INVALID_HID and is closed at `done:` by h5_close.
  */
 
+/*
+ * Local. One thread of the process at a time is between these two. The library is not thread-safe
+ * as it is mostly built, its stack of errors included, so where a second thread reads, each stretch
+ * of calls, with h5_raise or h5_reason behind it, lies between them: those of reader_hdf5, and of
+ * h5_output_write, the only other calls that are made while a thread reads. All else, here too, is
+ * for times when one thread is at work. Whoever holds it must not take it again, nor wait for
+ * another rank that might wait for it.
+ */
+void h5_lock(void);
+void h5_unlock(void);
+
 /* Local. Starts the library and switches its error printing off; to be called before any other call
  * of it, as often as one likes. */
 QO_MUST_USE enum status h5_setup(void);

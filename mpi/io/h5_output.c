@@ -284,21 +284,24 @@ enum status h5_output_write(struct h5_output *output, hid_t dataset, const char 
     hid_t file_space = H5I_INVALID_HID, memory = H5I_INVALID_HID;
     const char *path = output->path;
     static const double nothing = 0; /* HDF5 wants an address, even of nothing */
+    h5_lock(); /* not over an agreement: a thread that reads goes on while ranks wait */
     QO_H5(file_space = H5Dget_space(dataset), QO_NO_MEMORY, "%s: no memory for %s", path, name);
     QO_H5(memory = select_part(file_space, first, n), QO_NO_MEMORY, "%s: no memory for %s", path,
           name);
 done:
+    h5_unlock();
     status = agree(output, status);
     if (status == QO_OK)
         status = ready(output, name);
-    if (status == QO_OK) {
-        if (H5Dwrite(dataset, type, memory, file_space, output->transfer, n ? data : &nothing) < 0)
-            status = h5_raise(QO_IO, "%s: %s cannot be written; check the disk", path, name);
-        status = h5_output_agree(output, status);
-    }
+    bool is_ready = status == QO_OK;
+    h5_lock();
+    if (is_ready &&
+        H5Dwrite(dataset, type, memory, file_space, output->transfer, n ? data : &nothing) < 0)
+        status = h5_raise(QO_IO, "%s: %s cannot be written; check the disk", path, name);
     h5_close(&file_space);
     h5_close(&memory);
-    return status;
+    h5_unlock();
+    return is_ready ? h5_output_agree(output, status) : status;
 }
 
 enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name, hid_t type,

@@ -65,7 +65,9 @@ static bool hdf5_recognises(const struct file_head *head)
 static enum status hdf5_open(struct handle *handle, const struct entry *entry)
 {
     hid_t file;
+    h5_lock();
     enum status status = h5_open(entry->file, &file);
+    h5_unlock();
     if (status == QO_OK)
         handle->file_id = file;
     return status;
@@ -84,8 +86,10 @@ static void close_dataset(struct handle *handle)
 static void hdf5_close(struct handle *handle)
 {
     hid_t file = handle->file_id;
+    h5_lock();
     close_dataset(handle);
     h5_close(&file);
+    h5_unlock();
     handle->file_id = H5I_INVALID_HID;
 }
 
@@ -372,9 +376,9 @@ static int64_t largest_box(const struct vector_info *info, int64_t at, int64_t e
 }
 
 /* A range of whole rows is one box; at worst there are two for each dimension but the first, and
- * one. */
-static enum status hdf5_read(struct handle *handle, const struct entry *entry, int64_t begin,
-                             int64_t end, void *x)
+ * one. Elements stay in the byte order of the file. */
+static enum status read_stored(struct handle *handle, const struct entry *entry, int64_t begin,
+                               int64_t end, void *x)
 {
     struct reading reading;
     struct box box;
@@ -392,11 +396,22 @@ static enum status hdf5_read(struct handle *handle, const struct entry *entry, i
         QO_TRY(read_box(&reading, &box, (char *)x + (size_t)(at - begin) * reading.size));
         at += n;
     }
-    /* At the end, in one go over memory that is at hand. */
-    if (entry->is_swapped)
-        element_swap_bytes(entry->info.type, x, end - begin);
 done:
     reading_clear(&reading);
+    return status;
+}
+
+/* One hold of the lock for the range: a thread that wants it waits for a tile at most, while locks
+ * for each part could keep it waiting for as long as there are parts. */
+static enum status hdf5_read(struct handle *handle, const struct entry *entry, int64_t begin,
+                             int64_t end, void *x)
+{
+    h5_lock();
+    enum status status = read_stored(handle, entry, begin, end, x);
+    h5_unlock();
+    /* At the end, in one go over memory that is at hand. */
+    if (status == QO_OK && entry->is_swapped)
+        element_swap_bytes(entry->info.type, x, end - begin);
     return status;
 }
 

@@ -12,7 +12,8 @@
 /*
  * Inside io/: what a kind of input implements, one `const struct reader` a kind. source.c drives
  * them: rank 0 scans each input into a catalog, the catalog is broadcast, and from then on each
- * rank reads by itself from an entry of it. No function here communicates.
+ * rank reads by itself from an entry of it. No function here communicates; open and read may run in
+ * a thread of their own, so they use nothing but the handle and the entry, and do not log.
  */
 
 /* The most that one read of a file moves: MPI and HDF5 count in int, Linux stops at 2 GiB. */

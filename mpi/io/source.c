@@ -287,6 +287,9 @@ static enum status handle_open(struct handle *handle, const struct entry *entry)
 /*
  * The file stays open until another one is read: vectors are read one after the other, mostly from
  * the same file, and many tensors of a model must not mean as many calls to open it.
+ *
+ * Any one thread at a time may be in here while another writes a result: all state is in *source,
+ * nothing is communicated or logged, and the HDF5 reader holds the lock of h5.h.
  */
 enum status source_read(struct source *source, int index, int64_t begin, int64_t end, void *x)
 {

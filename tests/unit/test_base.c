@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "cells.h"
 #include "element.h"
@@ -390,6 +391,55 @@ static void test_memory_neither_zeroed_nor_aligned(void **state)
     assert_true(memory_peak() > 0);
 }
 
+/* Raises, and gives back a copy of what it kept, to be freed. */
+static void *raise_elsewhere(void *code)
+{
+    *(enum status *)code = status_raise(QO_IO, "of the other thread");
+    return strdup(status_text());
+}
+
+static void test_text_of_one_thread_in_another(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    enum status code = QO_OK;
+    void *text = NULL;
+    assert_int_equal(status_raise(QO_DATA, "of this thread"), QO_DATA);
+    assert_int_equal(pthread_create(&thread, NULL, raise_elsewhere, &code), 0);
+    assert_int_equal(pthread_join(thread, &text), 0);
+    assert_int_equal(code, QO_IO);
+    assert_string_equal(text, "of the other thread");
+    assert_string_equal(status_text(), "of this thread");
+    free(text);
+    status_clear();
+}
+
+/* Makes this many fallible calls; how many of them were to fail. */
+static void *call_fallibly(void *num_failed)
+{
+    for (int i = 0; i < 100000; i++)
+        *(int *)num_failed += fault_here();
+    return NULL;
+}
+
+static void test_fault_lost_or_doubled_between_threads(void **state)
+{
+    (void)state;
+    setenv("QUANTOPT_FAULT", "90000", 1);
+    for (int round = 0; round < 20; round++) {
+        pthread_t thread[3];
+        int failed[3] = {0};
+        fault_setup(0);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(pthread_create(&thread[i], NULL, call_fallibly, &failed[i]), 0);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(pthread_join(thread[i], NULL), 0);
+        assert_int_equal(failed[0] + failed[1] + failed[2], 1);
+    }
+    unsetenv("QUANTOPT_FAULT");
+    fault_setup(0);
+}
+
 static void test_fault_comes_at_the_wrong_call(void **state)
 {
     (void)state;
@@ -423,6 +473,8 @@ int main(void)
         cmocka_unit_test(test_impossible_memory_granted),
         cmocka_unit_test(test_memory_neither_zeroed_nor_aligned),
         cmocka_unit_test(test_fault_comes_at_the_wrong_call),
+        cmocka_unit_test(test_text_of_one_thread_in_another),
+        cmocka_unit_test(test_fault_lost_or_doubled_between_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

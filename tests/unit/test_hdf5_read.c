@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "h5_make.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "fault.h"
+#include "h5_output.h"
 #include "log.h"
 #include "reader.h"
 
@@ -460,6 +464,95 @@ static void test_a_failing_read_without_a_status(void **state)
     free(truth);
 }
 
+/* What a thread reads again and again, from a file of its own, until it is told to stop. */
+struct busy_reader {
+    const char *truth;
+    atomic_bool stop;
+    int num_reads, num_wrong; /* num_wrong: with other numbers or no status */
+    char text[256];           /* of the last failure of each round, which is on purpose */
+};
+
+enum { BUSY_N = 20000 };
+
+/* Opens, reads and closes; each round also fails once, which uses the library's error stack. */
+static void *read_busily(void *context)
+{
+    struct busy_reader *reader = context;
+    struct entry entry = {.info = {.origin = (char *)(uintptr_t) "b.h5:/x",
+                                   .type = ELEMENT_F32,
+                                   .num_dims = 1,
+                                   .shape = {BUSY_N},
+                                   .n = BUSY_N},
+                          .reader = &reader_hdf5,
+                          .file = (char *)(uintptr_t) "b.h5",
+                          .dataset = (char *)(uintptr_t) "/x"};
+    struct entry absent = entry;
+    absent.dataset = (char *)(uintptr_t) "/y";
+    float *x = malloc(BUSY_N * sizeof *x);
+    while (x && !atomic_load(&reader->stop)) {
+        struct handle handle = closed;
+        enum status status = reader_hdf5.open(&handle, &entry);
+        for (int64_t at = 0; status == QO_OK && at < BUSY_N; at += 1000)
+            status = reader_hdf5.read(&handle, &entry, at, at + 1000, x + at);
+        reader->num_wrong += status != QO_OK || memcmp(x, reader->truth, BUSY_N * sizeof *x) != 0 ||
+                             reader_hdf5.read(&handle, &absent, 0, 1, x) != QO_DATA;
+        snprintf(reader->text, sizeof reader->text, "%s", status_text());
+        reader_hdf5.close(&handle);
+        reader->num_reads++;
+    }
+    free(x);
+    return NULL;
+}
+
+/* Written in parts, with a failure in between, while the other thread reads. */
+static void write_busily(int64_t num_parts)
+{
+    struct h5_output output;
+    hid_t dataset = H5I_INVALID_HID;
+    const int64_t part = 500, n = num_parts * part;
+    float x[500];
+    for (int i = 0; i < 500; i++)
+        x[i] = (float)i;
+    assert_int_equal(h5_output_open(&output, NULL, "c.h5", "c.h5"), QO_OK);
+    assert_int_equal(h5_output_dataset(&output, output.file, "x", H5T_IEEE_F32LE, 1, &n, &dataset),
+                     QO_OK);
+    pthread_t thread;
+    struct busy_reader reader = {.truth = make_file(ELEMENT_F32, false, 1, &(hsize_t){BUSY_N},
+                                                    h5_chunks(1, &(hsize_t){37}))};
+    assert_int_equal(rename("a.h5", "b.h5"), 0);
+    assert_int_equal(pthread_create(&thread, NULL, read_busily, &reader), 0);
+    int num_wrong = 0;
+    for (int64_t i = 0; i < num_parts; i++) {
+        num_wrong +=
+            h5_output_write(&output, dataset, "x", H5T_NATIVE_FLOAT, i * part, part, x) != QO_OK;
+        if (i % 16 == 0) {
+            num_wrong +=
+                h5_output_write(&output, dataset, "x", H5T_NATIVE_FLOAT, n, part, x) == QO_OK ||
+                !strstr(status_text(), "c.h5: x cannot be written");
+            output.broken = QO_OK; /* the failure on purpose */
+        }
+    }
+    atomic_store(&reader.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    h5_close(&dataset);
+    assert_int_equal(h5_output_close(&output), QO_OK);
+    assert_int_equal(num_wrong, 0);
+    assert_int_equal(reader.num_wrong, 0);
+    assert_true(reader.num_reads > 0);
+    assert_non_null(strstr(reader.text, "b.h5:/x: cannot be opened any more"));
+    free((void *)(uintptr_t)reader.truth);
+}
+
+static void test_a_thread_that_reads_in_the_way_of_one_that_writes(void **state)
+{
+    (void)state;
+    write_busily(4000);
+    size_t size;
+    char *bytes = h5_slurp("c.h5", &size);
+    assert_true(size > 4000 * 500 * sizeof(float));
+    free(bytes);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, h5_nothing_open)
 
 int main(void)
@@ -480,6 +573,7 @@ int main(void)
         TEST(test_a_file_that_changes_after_the_scan),
         TEST(test_zeros_for_the_part_of_a_file_cut_while_it_is_open),
         TEST(test_a_failing_read_without_a_status),
+        TEST(test_a_thread_that_reads_in_the_way_of_one_that_writes),
     };
     log_setup(false, LOG_QUIET);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
