@@ -2,12 +2,14 @@
 #include "source.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "catalog.h"
+#include "fault.h"
 #include "input_file.h"
 #include "log.h"
 #include "memory.h"
@@ -300,6 +302,39 @@ enum status source_read(struct source *source, int index, int64_t begin, int64_t
         return QO_OK;
     enum status status = handle_open(&source->handle, entry);
     return status == QO_OK ? entry->reader->read(&source->handle, entry, begin, end, x) : status;
+}
+
+static enum status look_at(const char *path, struct source_file *file)
+{
+    struct stat about;
+    bool fault = fault_here();
+    if (fault)
+        errno = EIO;
+    if (fault || stat(path, &about) != 0)
+        return status_raise(QO_NO_INPUT, "%s: cannot be looked at: %s; check the path", path,
+                            strerror(errno));
+    *file = (struct source_file){path, about.st_size, about.st_mtim.tv_sec, about.st_mtim.tv_nsec};
+    return QO_OK;
+}
+
+/* The vectors of a file stand together, so looking at the one before is enough. */
+enum status source_visit_files(const struct source *source,
+                               void (*visit)(const struct source_file *file, void *context),
+                               void *context)
+{
+    enum status status = QO_OK;
+    const struct catalog *catalog = &source->catalog;
+    for (int i = 0; i < catalog->num_entries; i++) {
+        const struct entry *entry = &catalog->entry[i];
+        struct source_file file;
+        if (entry->reader == &reader_synthetic ||
+            (i > 0 && strcmp(entry->file, entry[-1].file) == 0))
+            continue;
+        QO_TRY(look_at(entry->file, &file));
+        visit(&file, context);
+    }
+done:
+    return status;
 }
 
 void source_close(struct source *source)

@@ -62,6 +62,22 @@ const struct vector_info *source_vector(const struct source *source, int index);
 QO_MUST_USE enum status source_read(struct source *source, int index, int64_t begin, int64_t end,
                                     void *x);
 
+/* A file that vectors are read from. */
+struct source_file {
+    const char *path; /* as the user named it; valid until source_close */
+    int64_t num_bytes;
+    int64_t seconds, nanoseconds; /* of its last change, since 1970 in UTC */
+};
+
+/*
+ * Local. Calls visit(file, context) for each file of the vectors, in their order, with what the
+ * system says of it now; a file that is named between others comes again. Vectors that are made
+ * have none. QO_NO_INPUT: one is there no more.
+ */
+QO_MUST_USE enum status
+source_visit_files(const struct source *source,
+                   void (*visit)(const struct source_file *file, void *context), void *context);
+
 /* Local. Closes files and frees all; NULL is allowed. */
 void source_close(struct source *source);
 
