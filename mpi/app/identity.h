@@ -20,8 +20,8 @@
 /*
  * Local, on rank 0. *identity = lines "name = value", each ended by '\n', for memory_free: the
  * version, the options that bear on results, size and time of change of each input file, type and
- * shape of each vector. The number of ranks and the machine are no part of it. QO_NO_INPUT: an input
- * file is there no more; QO_NO_MEMORY.
+ * shape of each vector. The number of ranks and the machine are no part of it. QO_NO_INPUT: an
+ * input file is there no more; QO_NO_MEMORY.
  */
 QO_MUST_USE enum status identity_make(const struct options *options, const struct source *source,
                                       char **identity);

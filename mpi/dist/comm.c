@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "reduce.h"
+#include "watch.h"
 
 /* MPI counts are int: at most this many bytes a call. */
 #define MAX_CALL ((int64_t)1 << 30)
@@ -37,40 +38,60 @@ void comm_close(struct comm *comm)
     MPI_Finalized(&ended);
     if (!ended) {
         reduce_close(comm);
+        watch_begin("the end of MPI");
         MPI_Finalize();
+        watch_end();
     }
+    watch_close();
     *comm = (struct comm){0};
 }
 
-enum status comm_agree(const struct comm *comm, enum status status)
+/* Collective. All leave with the status and the text of the speaker. */
+static enum status spread_failure(const struct comm *comm, enum status status, int speaker)
 {
-    /* The lowest failing rank is the largest size - rank. */
-    int mine = status == QO_OK ? 0 : comm->size - comm->rank, worst;
-    MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, comm_mpi(comm));
-    if (worst == 0)
-        return QO_OK;
     struct {
         enum status status;
         char text[8192];
     } failure = {.status = status};
-    int speaker = comm->size - worst;
     if (comm->rank == speaker)
         strncpy(failure.text, status_text(), sizeof failure.text - 1);
     MPI_Bcast(&failure, (int)sizeof failure, MPI_BYTE, speaker, comm_mpi(comm));
     return status_raise(failure.status, "%s", failure.text);
 }
 
+enum status comm_agree_max(const struct comm *comm, enum status status, int *x)
+{
+    /* The lowest failing rank is the largest size - rank. */
+    int largest[2] = {status == QO_OK ? 0 : comm->size - comm->rank, *x};
+    watch_begin("an agreement");
+    MPI_Allreduce(MPI_IN_PLACE, largest, 2, MPI_INT, MPI_MAX, comm_mpi(comm));
+    *x = largest[1];
+    status = largest[0] == 0 ? QO_OK : spread_failure(comm, status, comm->size - largest[0]);
+    watch_end();
+    return status;
+}
+
+enum status comm_agree(const struct comm *comm, enum status status)
+{
+    int unused = 0;
+    return comm_agree_max(comm, status, &unused);
+}
+
 void comm_broadcast(const struct comm *comm, void *data, int64_t n)
 {
+    watch_begin("a broadcast");
     for (int64_t done = 0; done < n; done += MAX_CALL) {
         int64_t part = n - done < MAX_CALL ? n - done : MAX_CALL;
         MPI_Bcast((char *)data + done, (int)part, MPI_BYTE, 0, comm_mpi(comm));
     }
+    watch_end();
 }
 
 void comm_wait_all(const struct comm *comm)
 {
+    watch_begin("a barrier");
     MPI_Barrier(comm_mpi(comm));
+    watch_end();
 }
 
 void comm_gather_text(const struct comm *comm, const char *text, int n, char *all)
@@ -78,13 +99,16 @@ void comm_gather_text(const struct comm *comm, const char *text, int n, char *al
     char mine[COMM_MAX_TEXT] = "";
     assert(n <= COMM_MAX_TEXT);
     strncpy(mine, text, (size_t)n - 1);
+    watch_begin("gathering texts");
     MPI_Gather(mine, n, MPI_CHAR, all, n, MPI_CHAR, 0, comm_mpi(comm));
+    watch_end();
 }
 
 int comm_count_equal(const struct comm *comm, uint64_t key)
 {
     MPI_Comm node;
     int count = 0;
+    watch_begin("counting the ranks of a node");
     MPI_Comm_split_type(comm_mpi(comm), MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
     for (int i = 0; i < comm->node_size; i++) {
         uint64_t other = key;
@@ -92,11 +116,13 @@ int comm_count_equal(const struct comm *comm, uint64_t key)
         count += other == key;
     }
     MPI_Comm_free(&node);
+    watch_end();
     return count;
 }
 
 _Noreturn void comm_abort(const struct comm *comm, enum status status)
 {
+    watch_begin("the end of all ranks");
     MPI_Abort(comm_mpi(comm), (int)status);
     __builtin_unreachable();
 }

@@ -26,7 +26,7 @@ struct comm {
 /* Collective. Starts MPI (if nobody has) and fills comm. Ends the program where MPI does. */
 void comm_open(struct comm *comm, int *argc, char ***argv);
 
-/* Collective. Ends reductions, and MPI. Nothing may be communicated afterwards. */
+/* Collective. Ends reductions, MPI and the watch. Nothing may be communicated afterwards. */
 void comm_close(struct comm *comm);
 
 /*
@@ -34,6 +34,10 @@ void comm_close(struct comm *comm);
  * failed and its text in status_text(), or QO_OK. One small allreduce where all is well.
  */
 QO_MUST_USE enum status comm_agree(const struct comm *comm, enum status status);
+
+/* Collective. comm_agree, and in the same allreduce *x, which is not negative, becomes the largest
+ * of all ranks; after a failure too. */
+QO_MUST_USE enum status comm_agree_max(const struct comm *comm, enum status status, int *x);
 
 /*
  * Collective. Copies the bytes data[n] from rank 0 to all; n is the same on all ranks and may pass

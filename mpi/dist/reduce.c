@@ -10,6 +10,7 @@
 #include "log.h"
 #include "memory.h"
 #include "reduce_nccl.h"
+#include "watch.h"
 
 /* At most 1 GiB a call: MPI counts are int, and some transports fail beyond 2 GiB. */
 #define MAX_CALL (((int64_t)1 << 30) / (int64_t)sizeof(int64_t))
@@ -143,11 +144,13 @@ static void run_mpi(const struct comm *comm, int64_t *x, int64_t n, enum reducti
 {
     bool is_sum = reduction == REDUCTION_SUM;
     MPI_Datatype type = is_sum ? MPI_UINT64_T : MPI_INT64_T; /* unsigned: a sum may wrap */
+    watch_begin("a reduction");
     for (int64_t done = 0; done < n; done += MAX_CALL) {
         int64_t part = n - done < MAX_CALL ? n - done : MAX_CALL;
         MPI_Allreduce(MPI_IN_PLACE, x + done, (int)part, type, is_sum ? MPI_SUM : MPI_MAX,
                       comm_mpi(comm));
     }
+    watch_end();
 }
 
 static void reduce(const struct comm *comm, int64_t *x, int64_t n, enum reduction reduction)
@@ -173,7 +176,9 @@ void reduce_max(const struct comm *comm, int64_t *x, int64_t n)
 int64_t reduce_sum_before(const struct comm *comm, int64_t x)
 {
     int64_t before = 0;
+    watch_begin("a sum over the ranks below");
     MPI_Exscan(&x, &before, 1, MPI_INT64_T, MPI_SUM, comm_mpi(comm));
+    watch_end();
     return comm->rank == 0 ? 0 : before;
 }
 
@@ -184,6 +189,7 @@ double reduce_seconds(void)
 
 void reduce_spread(const struct comm *comm, const double *x, int n, struct spread *out)
 {
+    watch_begin("figures of all ranks");
     for (int i = 0; i < n; i++) {
         struct {
             double value;
@@ -197,4 +203,5 @@ void reduce_spread(const struct comm *comm, const double *x, int n, struct sprea
         out[i].max = largest.value;
         out[i].max_rank = largest.rank;
     }
+    watch_end();
 }

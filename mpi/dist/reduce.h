@@ -33,7 +33,7 @@ enum reduce_choice { REDUCE_AUTO, REDUCE_MPI, REDUCE_NCCL };
  *
  * The environment: QUANTOPT_NCCL is the library's path or name, libnccl.so.2 if unset.
  * QUANTOPT_NCCL_DEADLINE is how many seconds a rank waits for the others, instead of 120 for the
- * communicator to be made and 600 for a reduction.
+ * communicator to be made and watch_timeout() for a reduction.
  *
  * Where a reduction over NCCL fails, or takes longer than that, agreement is impossible: one rank
  * says so and all end with QO_UNAVAILABLE.

@@ -21,12 +21,11 @@
 #include "comm_mpi.h"
 #include "log.h"
 #include "memory.h"
+#include "watch.h"
 
-/* Seconds for which ranks wait for each other. Making a communicator takes seconds on thousands of
- * ranks. To a reduction they come as they have finished their shares, minutes apart if one reads
- * from a slow disk. */
+/* Seconds for which ranks wait for each other while a communicator is made, which takes seconds on
+ * thousands of ranks. For a reduction it is as long as the watch allows. */
 #define OPEN_SECONDS 120.0
-#define RUN_SECONDS  600.0
 
 /* How long a rank that failed waits for rank 0 to say so, in seconds: far longer than rank 0 needs
  * if it waits in the same reduction. */
@@ -184,7 +183,7 @@ static enum status read_deadline(struct nccl *nccl)
     const char *text = getenv("QUANTOPT_NCCL_DEADLINE");
     char *end;
     nccl->open_seconds = OPEN_SECONDS;
-    nccl->run_seconds = RUN_SECONDS;
+    nccl->run_seconds = watch_timeout();
     if (!text || !text[0])
         return QO_OK;
     double given = strtod(text, &end);
@@ -222,7 +221,9 @@ static bool must_wait(const struct comm *comm, enum status status, bool ready)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     int mine = status != QO_OK ? 2 : !ready, worst;
+    watch_begin("joining NCCL");
     MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, comm_mpi(comm));
+    watch_end();
     if (worst == 1)
         nanosleep(&pause, NULL);
     return worst == 1;
@@ -291,12 +292,14 @@ void reduce_nccl_close(struct nccl *nccl)
 {
     if (!nccl)
         return;
+    watch_begin("leaving NCCL");
     if (nccl->comm)
         nccl->call.comm_destroy(nccl->comm);
     if (nccl->stream)
         cudaStreamDestroy(nccl->stream);
     cudaFree(nccl->device);
     cudaFreeHost(nccl->host);
+    watch_end();
     memory_free(nccl);
 }
 
@@ -308,6 +311,7 @@ static _Noreturn void speak(const struct comm *comm, const char *text)
 {
     log_setup(true, LOG_NORMAL);
     log_error("%s", text);
+    watch_begin("leaving NCCL");
     leave(comm->nccl);
     comm_abort(comm, QO_UNAVAILABLE);
 }
@@ -351,18 +355,21 @@ static _Noreturn void give_up(const struct comm *comm)
 
 /* ---- Reducing ---- */
 
-/* Local. Waits until `ask` says that it is over. */
+/* Local. Waits until `ask` says that it is over. It has a deadline of its own, that of the watch or
+ * a shorter one, but what it calls may not come back. */
 static enum status wait_until(const struct comm *comm, const char *what,
                               enum status (*ask)(const struct nccl *, const char *, bool *))
 {
     enum status status = QO_OK;
     double start = clock_seconds();
+    watch_begin("a reduction over NCCL");
     for (bool over = false; !over && status == QO_OK;) {
         status = ask(comm->nccl, what, &over);
         if (status == QO_OK && !over)
             status = check_clock(start, comm->nccl->run_seconds, what);
         listen(comm);
     }
+    watch_end();
     return status;
 }
 

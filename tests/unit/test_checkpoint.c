@@ -230,6 +230,10 @@ static void test_a_cut_file_taken_for_whole(void **state)
     assert_refused(QO_DATA, "is not whole");
     write_bytes(previous, bytes, n / 2);
     assert_refused(QO_DATA, previous);
+    assert_int_equal(unlink(path), 0);
+    assert_refused(QO_DATA, "is not there, and");
+    assert_non_null(strstr(status_text(), "run without --resume to start anew"));
+    write_bytes(path, bytes, n + 1);
     write_bytes(previous, bytes, n);
     assert_read(1);
     remove_all();
