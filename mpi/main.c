@@ -8,6 +8,7 @@
 #include "options.h"
 #include "report.h"
 #include "run.h"
+#include "watch.h"
 
 /* Collective. Does what the options ask for. */
 static enum status act(const struct options *options, struct comm *comm, struct timer *timer,
@@ -56,8 +57,10 @@ int main(int argc, char **argv)
 
     log_setup(comm.rank == 0, LOG_NORMAL);
     enum status status = comm_agree(&comm, options_read(&options, argc, argv));
-    if (status == QO_OK)
+    if (status == QO_OK) {
+        watch_setup(&comm, options.comm_timeout);
         status = run_check_options(&options, &comm);
+    }
     if (status == QO_OK) {
         log_setup(comm.rank == 0, options.quiet     ? LOG_QUIET
                                   : options.verbose ? LOG_VERBOSE

@@ -9,12 +9,29 @@
 #include "score.h"
 #include "trip.h"
 
-static int largest_bits(const struct options *options)
+/* Local. Shows how far a walk has come. */
+static void see(void *context, const char *what, const struct vector_info *info, int64_t done)
 {
-    int bits = 8;
-    while (bits > 1 && !options->bits[bits])
+    struct job *job = context;
+    progress_show(&job->progress, "%s: %s, %.0f %%", info->name, what,
+                  100.0 * (double)done / (double)info->n);
+}
+
+void quantize_init(struct job *job, const struct options *options, const struct comm *comm,
+                   struct timer *timer, struct engine *engine)
+{
+    *job = (struct job){.options = options, .comm = comm, .timer = timer, .engine = engine};
+    job->memory_limit = options->memory_limit ? options->memory_limit : INT64_MAX;
+    job->observer = (struct walk_observer){.context = job, .see = see};
+    progress_init(&job->progress, options);
+}
+
+struct walk_plan quantize_plan(const struct job *job, int index, int size)
+{
+    int bits = job->options->no_output ? 0 : 8;
+    while (bits > 1 && !job->options->bits[bits])
         bits--;
-    return bits;
+    return walk_plan_of(job->source, index, size, job->memory_limit, bits);
 }
 
 /* Notes a vector that holds non-finite elements: one message will name them all, or as many as fit
@@ -72,11 +89,27 @@ static bool is_void(const struct measurement *sampled, const struct keep *keep)
     return true;
 }
 
+/* Pure. Samples are held in memory. */
+static enum status check_sample(const struct trip *trip)
+{
+    const struct walk *walk = &trip->walk;
+    int64_t size = trip->job->options->sample_size, limit = trip->job->memory_limit;
+    int64_t bytes = shard_largest(size, walk->comm->size) * (int64_t)element_size(walk->info->type);
+    if (bytes <= limit)
+        return QO_OK;
+    return status_raise(
+        QO_NO_MEMORY,
+        "--sample_size %lld: takes %lld MiB of memory a rank, and %lld may be used; "
+        "take a smaller one, more ranks, or a larger --memory_limit",
+        (long long)size, (long long)(bytes >> 20), (long long)(limit >> 20));
+}
+
 /* Collective. Measures a sample, and finds levels on it if it has elements for them. */
 static enum status measure_sample(struct trip *trip)
 {
     enum status status;
     const struct options *options = trip->job->options;
+    QO_TRY(check_sample(trip));
     QO_TRY(measure_moments(&trip->walk, &trip->measurement));
     note_measurement(trip);
     QO_TRY(sample_open(&trip->sample, &trip->walk, options->sample_size));
@@ -118,10 +151,12 @@ static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
     enum status status;
     struct job *job = trip->job;
     const struct vector_info *info = source_vector(job->source, index);
+    struct walk_plan plan = quantize_plan(job, index, job->comm->size);
     timer_switch(job->timer, PHASE_READ);
     progress_show(&job->progress, "%s: reading (vector %d of %d)", info->name, index + 1,
                   source_count(job->source));
-    QO_TRY(walk_open(&trip->walk, job->comm, job->engine, job->source, index));
+    QO_TRY(walk_open(&trip->walk, job->comm, job->engine, job->source, index, &plan, job->journal));
+    trip->walk.observer = &job->observer;
     QO_TRY(measure(trip));
     if (trip->measurement.num_nonfinite > 0 && !job->options->keep_nonfinite)
         note_bad(job, info, &trip->measurement);
@@ -146,7 +181,7 @@ static enum status begin_vector(struct trip *trip)
     return status;
 }
 
-/* Collective. Makes room for the results, and for the codes of one where they are written. */
+/* Collective. Makes room for the results. */
 static enum status begin_results(struct trip *trip)
 {
     enum status status;
@@ -158,9 +193,6 @@ static enum status begin_results(struct trip *trip)
     QO_TRY(memory_alloc("results", count, sizeof *trip->out->results, &trip->out->results));
     QO_TRY(memory_alloc("tables of levels", count, sizeof *trip->table, &trip->table));
     QO_TRY(memory_alloc("approaches", count, sizeof *trip->approach, &trip->approach));
-    if (trip->job->file)
-        QO_TRY(memory_alloc_large("codes", (trip->walk.tile.n * largest_bits(options) + 7) / 8, 1,
-                                  &trip->codes));
 done:
     return comm_agree(trip->job->comm, status);
 }
@@ -191,24 +223,28 @@ done:
     return status;
 }
 
-/* Collective. Writes codes and outliers, digesting them. */
-static enum status write_result(struct trip *trip, const struct level_table *table,
-                                const struct encoding *encoding, struct result *result)
+/* Local. Codes and outliers to the file. */
+static enum status put_codes(void *file, int r, const uint8_t *codes, int64_t first, int64_t n)
 {
-    enum status status;
-    struct result_file *file = trip->job->file;
-    const struct walk *walk = &trip->walk;
-    int64_t bytes = (walk->tile.n * table->bits + 7) / 8;
-    int64_t largest = (shard_largest(walk->info->n, walk->comm->size) * table->bits + 7) / 8;
-    result->digest =
-        encoding->digest + result_digest_levels(result->solution.level, result->solution.k);
-    QO_TRY(result_file_begin_result(file, result));
-    QO_TRY(result_file_write_codes(file, trip->codes, walk->tile.first / 8 * table->bits, bytes,
-                                   largest));
-    QO_TRY(encode_outliers(walk, table, encoding, file, &result->digest));
-    QO_TRY(result_file_end_result(file, result));
-done:
-    return status;
+    return result_file_write_codes(file, r, codes, first, n);
+}
+
+static enum status put_outliers(void *file, int r, const uint64_t *index, const void *value,
+                                int64_t first, int64_t n)
+{
+    return result_file_write_outliers(file, r, index, value, first, n);
+}
+
+struct encode_sink trip_sink(const struct job *job)
+{
+    return (struct encode_sink){.context = job->file, .codes = put_codes, .outliers = put_outliers};
+}
+
+/* Where all results of the vector lie in the file. */
+static void list_places(const struct trip *trip, int64_t *place)
+{
+    for (int r = 0; r < trip->out->num_results; r++)
+        result_file_places(trip->job->file, r, &place[3 * (int64_t)r]);
 }
 
 /* What a sample implies: levels do a little worse on the whole vector than on the elements they
@@ -220,25 +256,88 @@ static void fill_excess(const struct trip *trip, double sample_error, struct res
     result->sample_excess = result->rmse > 0 ? fmax(0, result->rmse / sample_rmse - 1) : 0;
 }
 
-/* Collective. Encodes and writes every result, a walk each. */
-static enum status encode_all(struct trip *trip, const struct encoding *sampled)
+/* Local. The figures of all results. */
+static void fill_all(struct trip *trip, const struct encoding *encoding,
+                     const struct encoding *sampled)
+{
+    for (int r = 0; r < trip->out->num_results; r++) {
+        struct result *result = &trip->out->results[r];
+        fill_figures(trip, trip->approach[r], &encoding[r], result);
+        if (trip->found_on != &trip->walk)
+            fill_excess(trip, sampled[r].error, result);
+    }
+}
+
+/* Collective. Encodes every result in one walk, and fills in the figures. */
+static enum status encode_all(struct trip *trip, struct encode_job *encode, int64_t *place,
+                              const struct encoding *sampled)
 {
     enum status status = QO_OK;
     struct job *job = trip->job;
-    for (int r = 0; r < trip->out->num_results; r++) {
+    timer_switch(job->timer, PHASE_WRITE);
+    for (int r = 0; r < encode->num; r++)
+        QO_TRY(result_file_begin_result(job->file, &trip->out->results[r]));
+    list_places(trip, place);
+    journal_set_places(job->journal, trip->walk.index, encode->num, place);
+    timer_switch(job->timer, PHASE_ENCODE);
+    QO_TRY(encode_vector(encode));
+    timer_move(job->timer, PHASE_ENCODE, PHASE_WRITE, encode->sink_seconds);
+    fill_all(trip, encode->encoding, sampled);
+done:
+    return status;
+}
+
+/* Collective. The outliers of every result, the digests, and the end of each. */
+static enum status end_all(struct trip *trip, struct encode_job *encode, int64_t *place)
+{
+    enum status status = QO_OK;
+    struct job *job = trip->job;
+    timer_switch(job->timer, PHASE_WRITE);
+    for (int r = 0; r < encode->num; r++)
+        QO_TRY(result_file_begin_outliers(job->file, r, trip->out->results[r].outlier_count));
+    list_places(trip, place);
+    journal_set_places(job->journal, trip->walk.index, encode->num, place);
+    QO_TRY(encode_outliers(encode));
+    for (int r = 0; r < encode->num; r++) {
         struct result *result = &trip->out->results[r];
-        struct encoding encoding;
-        timer_switch(job->timer, PHASE_ENCODE);
-        progress_show(&job->progress, "%s: %s, %d bits", trip->walk.info->name, result->approach,
-                      result->num_bits);
-        QO_TRY(encode_vector(&trip->walk, &trip->table[r], trip->codes, &encoding));
-        fill_figures(trip, trip->approach[r], &encoding, result);
-        if (trip->found_on != &trip->walk)
-            fill_excess(trip, sampled[r].error, result);
-        timer_switch(job->timer, PHASE_WRITE);
-        QO_TRY(write_result(trip, &trip->table[r], &encoding, result));
+        const struct solution *solution = &result->solution;
+        result->digest =
+            encode->encoding[r].digest + result_digest_levels(solution->level, solution->k);
+        QO_TRY(result_file_end_result(job->file, r, result));
     }
 done:
+    return status;
+}
+
+/* Collective. Codes, outliers and figures of all results, to the file. */
+static enum status write_all(struct trip *trip, struct encoding *encoding,
+                             const struct encoding *sampled)
+{
+    enum status status;
+    struct job *job = trip->job;
+    int64_t *place = NULL, *old = NULL, histogram[2];
+    int num = trip->out->num_results;
+    struct encode_job encode = {.walk = &trip->walk,
+                                .num = num,
+                                .table = trip->table,
+                                .sink = trip_sink(job),
+                                .encoding = encoding};
+    QO_TRY(memory_alloc("places of results", 3 * (int64_t)num, sizeof *place, &place));
+    QO_TRY(memory_alloc("earlier places of results", 3 * (int64_t)num, sizeof *old, &old));
+done:
+    if ((status = comm_agree(job->comm, status)) == QO_OK)
+        status = journal_old_places(job->journal, trip->walk.index, num, old);
+    encode.old_place = old;
+    if (status == QO_OK)
+        status = encode_all(trip, &encode, place, sampled);
+    if (status == QO_OK)
+        status = end_all(trip, &encode, place);
+    if (status == QO_OK) {
+        result_file_histogram_places(job->file, histogram);
+        replay_record(job, trip->walk.index, trip->out, histogram, place);
+    }
+    memory_free(place);
+    memory_free(old);
     return status;
 }
 
@@ -250,12 +349,8 @@ static enum status score_all(struct trip *trip, struct encoding *encoding,
     int num = trip->out->num_results;
     timer_switch(trip->job->timer, PHASE_ENCODE);
     QO_TRY(score_vector(&trip->walk, trip->table, num, encoding));
-    for (int r = 0; r < num; r++) {
-        struct result *result = &trip->out->results[r];
-        fill_figures(trip, trip->approach[r], &encoding[r], result);
-        if (trip->found_on != &trip->walk)
-            fill_excess(trip, sampled[r].error, result);
-    }
+    fill_all(trip, encoding, sampled);
+    replay_record(trip->job, trip->walk.index, trip->out, NULL, NULL);
 done:
     return status;
 }
@@ -273,7 +368,8 @@ done:
     if (status == QO_OK && trip->found_on != &trip->walk)
         status = score_vector(trip->found_on, trip->table, num, sampled);
     if (status == QO_OK)
-        status = trip->job->file ? encode_all(trip, sampled) : score_all(trip, encoding, sampled);
+        status = trip->job->file ? write_all(trip, encoding, sampled)
+                                 : score_all(trip, encoding, sampled);
     memory_free(encoding);
     memory_free(sampled);
     return status;
@@ -282,7 +378,6 @@ done:
 /* Local. */
 static void trip_clear(struct trip *trip)
 {
-    memory_free(trip->codes);
     memory_free(trip->table);
     memory_free(trip->approach);
     memory_free(trip->certificate);
@@ -292,24 +387,40 @@ static void trip_clear(struct trip *trip)
     walk_close(&trip->walk);
 }
 
+/* Collective. The trip itself. */
+static enum status make_trip(struct trip *trip, int index)
+{
+    enum status status;
+    struct job *job = trip->job;
+    bool go_on = false;
+    QO_TRY(read_and_measure(trip, index, &go_on));
+    if (!go_on)
+        goto done;
+    QO_TRY(certify_vector(trip));
+    timer_switch(job->timer, PHASE_WRITE);
+    if (job->file)
+        QO_TRY(begin_vector(trip));
+    QO_TRY(begin_results(trip));
+    QO_TRY(solve_all(trip));
+    QO_TRY(finish_results(trip));
+done:
+    timer_move(job->timer, PHASE_MEASURE, PHASE_READ, job->observer.read_seconds);
+    job->observer.read_seconds = 0;
+    return status;
+}
+
 enum status quantize_vector(struct job *job, int index, struct report_vector *out)
 {
     enum status status;
-    bool go_on = false;
+    bool replayed = false;
     struct trip trip = {.job = job, .out = out};
     trip.found_on = &trip.walk;
     trip.found_in = &trip.measurement;
     out->info = source_vector(job->source, index);
-    QO_TRY(read_and_measure(&trip, index, &go_on));
-    if (!go_on)
-        goto done;
-    QO_TRY(certify_vector(&trip));
-    timer_switch(job->timer, PHASE_WRITE);
-    if (job->file)
-        QO_TRY(begin_vector(&trip));
-    QO_TRY(begin_results(&trip));
-    QO_TRY(solve_all(&trip));
-    QO_TRY(finish_results(&trip));
+    QO_TRY(replay_vector(job, index, out, &replayed));
+    if (!replayed)
+        QO_TRY(make_trip(&trip, index));
+    QO_TRY(journal_pause(job->journal));
 done:
     if (job->comm->rank != 0) /* only rank 0 reports */
         report_vector_clear(out);

@@ -2,13 +2,16 @@
 #include "run.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "identity.h"
 #include "log.h"
 #include "machine.h"
 #include "memory.h"
 #include "quantize.h"
+#include "stop.h"
 #include "version.h"
 
 /* Local, rank 0. Makes a folder and those above it. */
@@ -32,8 +35,36 @@ static enum status make_folder(const char *path)
     return QO_OK;
 }
 
-/* Collective. Where results go: the folder, the log, the result file. */
-static enum status open_outputs(const struct report *report, struct result_file **file)
+/* Local. The checkpoint stands beside the result file, or where its folder would be. */
+static enum status name_checkpoint(const struct report *report, char **path)
+{
+    const char *output = report->output ? report->output : report->options->save_dir;
+    const char *end = report->output ? ".checkpoint" : "/results.checkpoint";
+    size_t size = strlen(output) + strlen(end) + 1;
+    enum status status = memory_alloc("path", (int64_t)size, 1, path);
+    if (status == QO_OK)
+        snprintf(*path, size, "%s%s", output, end);
+    return status;
+}
+
+/* Collective. The record of the run, which begins with that of an earlier one if it is to go on. */
+static enum status open_journal(const struct report *report, struct journal **journal)
+{
+    enum status status;
+    char *path = NULL, *identity = NULL;
+    QO_TRY(name_checkpoint(report, &path));
+    if (report->comm->rank == 0)
+        QO_TRY(identity_make(report->options, report->source, &identity));
+done:
+    if ((status = comm_agree(report->comm, status)) == QO_OK)
+        status = journal_open(journal, report->comm, path, identity, report->options->resume);
+    memory_free(path);
+    memory_free(identity);
+    return status;
+}
+
+/* Collective. The folder and the log. */
+static enum status open_folder(const struct report *report)
 {
     enum status status = QO_OK;
     const struct options *options = report->options;
@@ -44,8 +75,17 @@ static enum status open_outputs(const struct report *report, struct result_file 
         QO_TRY(log_open_file(log_path));
     }
 done:
-    if ((status = comm_agree(report->comm, status)) != QO_OK || !report->output)
-        return status;
+    return comm_agree(report->comm, status);
+}
+
+/* Collective. Where results go: the result file, and what an earlier run has left of it. */
+static enum status open_outputs(const struct report *report, struct journal *journal,
+                                struct encoded *encoded, struct result_file **file)
+{
+    enum status status;
+    int64_t inode = journal_data_inode(journal);
+    if (!report->output)
+        return QO_OK;
     struct file_header header = {
         .version = QO_VERSION,
         .created = report->created,
@@ -56,7 +96,11 @@ done:
         .ranks = report->comm->size,
         .threads_per_rank = report->machine->engine.threads,
     };
-    return result_file_create(report->comm, report->output, &header, file);
+    QO_TRY(result_file_create(report->comm, report->output, &header, inode, file));
+    QO_TRY(encoded_open(encoded, report->comm, report->output, inode));
+    journal_attach(journal, *file, encoded);
+done:
+    return status;
 }
 
 /* Collective. The trips of all vectors; then the one message for those that must not be quantized.
@@ -142,6 +186,30 @@ done:
     return status;
 }
 
+/* Collective. The run proper: outputs, trips, reports. What it has opened is closed or kept. */
+static enum status make_run(struct job *job, struct report *report)
+{
+    enum status status;
+    struct encoded encoded = {0};
+    QO_TRY(open_folder(report));
+    QO_TRY(open_journal(report, &job->journal));
+    QO_TRY(open_outputs(report, job->journal, &encoded, &job->file));
+    QO_TRY(quantize_all(job, report));
+    timer_switch(job->timer, PHASE_WRITE);
+    if (job->file)
+        QO_TRY(result_file_publish(job->file));
+    job->file = NULL;
+    journal_finish(job->journal);
+    if (report->output && job->comm->rank == 0)
+        encoded_remove(report->output);
+    QO_TRY(write_reports(report, job->timer));
+done:
+    result_file_abandon(job->file);
+    encoded_close(&encoded);
+    journal_close(job->journal);
+    return status;
+}
+
 enum status run_quantize(const struct options *options, struct comm *comm, struct timer *timer,
                          int argc, char **argv)
 {
@@ -149,27 +217,21 @@ enum status run_quantize(const struct options *options, struct comm *comm, struc
     struct source *source = NULL;
     struct machine machine = {.on_device = false};
     struct report report = {0};
-    struct job job = {.options = options, .comm = comm, .timer = timer, .engine = &machine.engine};
+    struct job job;
     struct source_request request = request_of(options);
+    quantize_init(&job, options, comm, timer, &machine.engine);
+    double limit = options->max_walltime > 0 ? options->max_walltime : INFINITY;
+    stop_setup(fmin(limit, stop_job_seconds()), stop_checkpoint_seconds());
     QO_TRY(machine_open(&machine, options, comm));
     QO_TRY(source_open(comm, &request, &source));
     job.source = source;
     QO_TRY(report_init(&report, options, comm, &machine, source, argc, argv));
     report_start(&report);
-    if (options->dry_run) {
+    if (options->dry_run)
         report_plan(&report);
-        goto done;
-    }
-    QO_TRY(open_outputs(&report, &job.file));
-    progress_init(&job.progress, options);
-    QO_TRY(quantize_all(&job, &report));
-    timer_switch(timer, PHASE_WRITE);
-    if (job.file)
-        QO_TRY(result_file_publish(job.file));
-    job.file = NULL;
-    QO_TRY(write_reports(&report, timer));
+    else
+        QO_TRY(make_run(&job, &report));
 done:
-    result_file_abandon(job.file);
     report_clear(&report);
     source_close(source);
     machine_close(&machine, comm);

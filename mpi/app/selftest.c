@@ -122,10 +122,10 @@ enum status run_selftest(const struct options *user, struct comm *comm, struct t
     enum status status;
     struct options options = options_for(user);
     struct machine machine = {.on_device = false};
-    struct job job = {.options = &options, .comm = comm, .timer = timer, .engine = &machine.engine};
+    struct job job;
     int wrong = 0;
+    quantize_init(&job, &options, comm, timer, &machine.engine);
     QO_TRY(machine_open(&machine, &options, comm));
-    progress_init(&job.progress, &options);
     if (comm->rank == 0)
         printf("%-16s %-12s %4s  %13s %13s %9s %9s %9s\n", "vector", "approach", "bits", "mse",
                "literature", "off by", "allowed", "gap");

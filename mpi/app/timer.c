@@ -25,6 +25,12 @@ double timer_switch(struct timer *timer, enum phase phase)
     return seconds;
 }
 
+void timer_move(struct timer *timer, enum phase from, enum phase to, double seconds)
+{
+    timer->seconds[from] -= seconds;
+    timer->seconds[to] += seconds;
+}
+
 void timer_spread(struct timer *timer, const struct comm *comm, struct spread spread[NUM_PHASES])
 {
     timer_switch(timer, timer->phase);

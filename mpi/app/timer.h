@@ -37,6 +37,9 @@ void timer_start(struct timer *timer);
 /* Local. Ends the current phase and begins another; returns the seconds since the last switch. */
 double timer_switch(struct timer *timer, enum phase phase);
 
+/* Local. Counts seconds of one phase as another's: what a phase did for it, or waited for. */
+void timer_move(struct timer *timer, enum phase from, enum phase to, double seconds);
+
 /* Collective. Ends the current phase and gives each phase's spread over the ranks. */
 void timer_spread(struct timer *timer, const struct comm *comm, struct spread spread[NUM_PHASES]);
 

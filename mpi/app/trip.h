@@ -34,7 +34,6 @@ struct trip {
     struct certificate *certificate; /* [NUM_KEPT * 9], at trip_certificate */
     struct level_table *table;       /* [out->num_results] */
     enum approach *approach;         /* [out->num_results] */
-    uint8_t *codes;                  /* of one result of this rank's shard */
 };
 
 /* Pure. Which elements an approach gives levels. */
@@ -59,6 +58,22 @@ QO_MUST_USE enum status certify_vector(struct trip *trip);
  */
 QO_MUST_USE enum status solve_result(struct trip *trip, enum approach approach,
                                      struct result *result, struct level_table *table);
+
+/* Pure. A sink that is the job's file; of functions that do nothing where there is none. */
+struct encode_sink trip_sink(const struct job *job);
+
+/*
+ * Collective. The results of a vector that an earlier run has finished: fills out->stats and
+ * out->results, and writes them to the job's file from the blocks that it has left. False in
+ * *replayed if there are none, or they are damaged. The same status on every rank.
+ */
+QO_MUST_USE enum status replay_vector(struct job *job, int index, struct report_vector *out,
+                                      bool *replayed);
+
+/* Local. Records a finished vector: histogram_place[2] and place[3 * num_results] are where its
+ * histogram and results lie in the file. The run goes on if there is no memory for that. */
+void replay_record(struct job *job, int index, const struct report_vector *vector,
+                   const int64_t *histogram_place, const int64_t *place);
 
 /* Local. The figures of merit, over all n elements: an outlier's error is zero. */
 void fill_figures(const struct trip *trip, enum approach approach, const struct encoding *encoding,

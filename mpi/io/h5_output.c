@@ -10,6 +10,7 @@
 #include "comm_mpi.h"
 #include "fault.h"
 #include "log.h"
+#include "watch.h"
 
 /* Of a path and the name of a link. */
 #define ALIAS_SIZE 4096
@@ -26,15 +27,31 @@ static bool is_writer(const struct h5_output *output)
     return !output->comm || output->comm->rank == 0;
 }
 
-/* The failure of a call that was not made, on purpose; said before any rank makes it, since a
+/* The failure of a call that was not made, on purpose. */
+static enum status raise_unwritten(const struct h5_output *output, const char *what)
+{
+    return status_raise(QO_IO, "%s: %s cannot be written: %s; check the disk", output->path, what,
+                        strerror(EIO));
+}
+
+/* Around calls in which ranks may wait for each other. One process alone waits for the disk. */
+static void wait_begin(const struct h5_output *output)
+{
+    if (output->is_parallel)
+        watch_begin("writing the output file");
+}
+
+static void wait_end(const struct h5_output *output)
+{
+    if (output->is_parallel)
+        watch_end();
+}
+
+/* The same where the call is collective: said before any rank makes it, since a
  * collective call that one rank leaves out would hang the others. */
 static enum status ready(const struct h5_output *output, const char *what)
 {
-    enum status status = QO_OK;
-    if (fault_here())
-        status = status_raise(QO_IO, "%s: %s cannot be written: %s; check the disk", output->path,
-                              what, strerror(EIO));
-    return agree(output, status);
+    return agree(output, fault_here() ? raise_unwritten(output, what) : QO_OK);
 }
 
 /* A property list of a class, without time stamps where objects are created. */
@@ -61,6 +78,8 @@ static enum status set_driver(const struct h5_output *output, hid_t access_list)
         QO_H5(H5Pset_dxpl_mpio(output->transfer, H5FD_MPIO_INDEPENDENT), QO_INTERNAL,
               "%s: no HDF5 over MPI-IO", path);
     } else {
+        /* Nothing is kept back: what was written can be brought to the disk at any time. */
+        QO_H5(H5Pset_sieve_buf_size(access_list, 0), QO_INTERNAL, "%s: no plain writing", path);
         QO_H5(H5Pset_fapl_sec2(access_list), QO_INTERNAL, "%s: no plain HDF5 driver", path);
     }
 done:
@@ -97,7 +116,9 @@ static enum status create_file(struct h5_output *output, const char *partial, hi
             make_alias(partial, alias);
         comm_broadcast(output->comm, alias, sizeof alias);
     }
+    wait_begin(output);
     output->file = H5Fcreate(alias[0] ? alias : partial, H5F_ACC_TRUNC, create_list, access_list);
+    wait_end(output);
     if (output->file < 0)
         status = h5_raise(QO_CANT_CREATE, "%s: cannot be created", partial);
     status = h5_output_agree(output, status);
@@ -144,7 +165,9 @@ enum status h5_output_agree(struct h5_output *output, enum status status)
 /* Closes; what HDF5 could not close stays half open in it, whatever the driver. */
 static enum status close_file(struct h5_output *output)
 {
+    wait_begin(output);
     enum status status = h5_close(&output->file) ? QO_OK : QO_IO;
+    wait_end(output);
     h5_close(&output->transfer);
     return status;
 }
@@ -201,12 +224,14 @@ enum status h5_output_group(struct h5_output *output, hid_t parent, const char *
     enum status status = QO_OK;
     hid_t links = H5I_INVALID_HID, list = H5I_INVALID_HID;
     const char *path = output->path;
+    wait_begin(output);
     QO_H5(links = link_list(), QO_NO_MEMORY, "%s: no memory for group %s", path, name);
     QO_H5(list = plain_list(H5P_GROUP_CREATE, true), QO_NO_MEMORY, "%s: no memory for group %s",
           path, name);
     QO_H5(*group = H5Gcreate2(parent, name, links, list, H5P_DEFAULT), QO_IO,
           "%s: group %s cannot be made", path, name);
 done:
+    wait_end(output);
     h5_close(&links);
     h5_close(&list);
     return status;
@@ -248,6 +273,7 @@ enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char
     enum status status = QO_OK;
     hid_t links = H5I_INVALID_HID, list = H5I_INVALID_HID, space = H5I_INVALID_HID;
     const char *path = output->path;
+    wait_begin(output);
     QO_H5(links = link_list(), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
     QO_H5(list = dataset_list(), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
     QO_H5(space = make_space(rank, dims), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
@@ -255,63 +281,92 @@ enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char
           "%s: dataset %s cannot be made", path, name);
     note_end(output, *dataset);
 done:
+    wait_end(output);
     h5_close(&links);
     h5_close(&list);
     h5_close(&space);
     return status;
 }
 
-/* Selects [first, first + n) of the file's space, and as much memory; nothing for n = 0. */
+/* Selects [first, first + n) of the file's space, and as much memory. */
 static hid_t select_part(hid_t file_space, int64_t first, int64_t n)
 {
-    hsize_t start = (hsize_t)first, count = (hsize_t)n, room = (hsize_t)(n ? n : 1);
-    hid_t memory = H5Screate_simple(1, &room, NULL);
+    hsize_t start = (hsize_t)first, count = (hsize_t)n;
+    hid_t memory = H5Screate_simple(1, &count, NULL);
     bool is_scalar = H5Sget_simple_extent_ndims(file_space) == 0;
-    herr_t rc = 0;
-    if (n == 0 && memory >= 0)
-        rc = H5Sselect_none(file_space) < 0 || H5Sselect_none(memory) < 0 ? -1 : 0;
-    else if (!is_scalar)
-        rc = H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &start, NULL, &count, NULL);
-    if (rc < 0)
+    if (!is_scalar &&
+        H5Sselect_hyperslab(file_space, H5S_SELECT_SET, &start, NULL, &count, NULL) < 0)
         h5_close(&memory);
     return memory;
 }
 
-enum status h5_output_write(struct h5_output *output, hid_t dataset, const char *name, hid_t type,
-                            int64_t first, int64_t n, const void *data)
+/* Writes by HDF5; one that fails leaves the file in a state that no close can mend. */
+static enum status write_part(struct h5_output *output, hid_t dataset, const char *name, hid_t type,
+                              int64_t first, int64_t n, const void *data)
 {
     enum status status = QO_OK;
     hid_t file_space = H5I_INVALID_HID, memory = H5I_INVALID_HID;
     const char *path = output->path;
-    static const double nothing = 0; /* HDF5 wants an address, even of nothing */
-    h5_lock(); /* not over an agreement: a thread that reads goes on while ranks wait */
     QO_H5(file_space = H5Dget_space(dataset), QO_NO_MEMORY, "%s: no memory for %s", path, name);
     QO_H5(memory = select_part(file_space, first, n), QO_NO_MEMORY, "%s: no memory for %s", path,
           name);
-done:
-    h5_unlock();
-    status = agree(output, status);
-    if (status == QO_OK)
-        status = ready(output, name);
-    bool is_ready = status == QO_OK;
-    h5_lock();
-    if (is_ready &&
-        H5Dwrite(dataset, type, memory, file_space, output->transfer, n ? data : &nothing) < 0)
+    wait_begin(output);
+    if (H5Dwrite(dataset, type, memory, file_space, output->transfer, data) < 0) {
         status = h5_raise(QO_IO, "%s: %s cannot be written; check the disk", path, name);
+        output->has_failed = true;
+    }
+    wait_end(output);
+done:
     h5_close(&file_space);
     h5_close(&memory);
+    return status;
+}
+
+enum status h5_output_put(struct h5_output *output, hid_t dataset, const char *name, hid_t type,
+                          int64_t first, int64_t n, const void *data)
+{
+    if (fault_here())
+        return raise_unwritten(output, name);
+    h5_lock(); /* a thread may be reading another file */
+    enum status status = write_part(output, dataset, name, type, first, n, data);
     h5_unlock();
-    return is_ready ? h5_output_agree(output, status) : status;
+    return status;
+}
+
+void h5_output_settle(struct h5_output *output)
+{
+    if (output->broken != QO_OK || !output->is_parallel)
+        return;
+    output->broken = agree(output, output->has_failed ? QO_IO : QO_OK);
+}
+
+/* Collective. Agrees on what a rank's h5_output_put gave. */
+static enum status agree_on_put(struct h5_output *output, enum status status)
+{
+    if ((status = agree(output, status)) != QO_OK)
+        h5_output_settle(output);
+    return status;
+}
+
+int64_t h5_output_place(hid_t dataset)
+{
+    haddr_t place = dataset >= 0 ? H5Dget_offset(dataset) : HADDR_UNDEF;
+    return place == HADDR_UNDEF ? -1 : (int64_t)place;
 }
 
 enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name, hid_t type,
-                            int64_t n, const void *x)
+                            int64_t n, const void *x, int64_t *place)
 {
     hid_t dataset = H5I_INVALID_HID;
     enum status status = h5_output_dataset(output, parent, name, type, 1, &n, &dataset);
     status = h5_output_agree(output, status);
-    if (status == QO_OK)
-        status = h5_output_write(output, dataset, name, type, 0, is_writer(output) ? n : 0, x);
+    if (status == QO_OK) {
+        if (is_writer(output))
+            status = h5_output_put(output, dataset, name, type, 0, n, x);
+        status = agree_on_put(output, status);
+        if (place)
+            *place = h5_output_place(dataset);
+    }
     h5_close(&dataset);
     return status;
 }
@@ -323,6 +378,7 @@ static enum status put(struct h5_output *output, hid_t object, const char *name,
     enum status status = QO_OK;
     hid_t space = H5I_INVALID_HID, attribute = H5I_INVALID_HID;
     const char *path = output->path;
+    wait_begin(output);
     QO_H5(space = make_space(n >= 0, &n), QO_NO_MEMORY, "%s: no memory for %s", path, name);
     QO_H5(attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), QO_IO,
           "%s: attribute %s cannot be made", path, name);
@@ -330,6 +386,7 @@ static enum status put(struct h5_output *output, hid_t object, const char *name,
         QO_H5(H5Awrite(attribute, type, x), QO_IO, "%s: attribute %s cannot be written", path,
               name);
 done:
+    wait_end(output);
     h5_close(&space);
     h5_close(&attribute);
     return status;
@@ -387,8 +444,11 @@ static enum status put_text_dataset(struct h5_output *output, const char *name, 
     QO_TRY(h5_output_dataset(output, output->file, name, type, 0, NULL, &dataset));
 done:
     status = h5_output_agree(output, status);
-    if (status == QO_OK)
-        status = h5_output_write(output, dataset, name, type, 0, is_writer(output), text);
+    if (status == QO_OK) {
+        if (is_writer(output))
+            status = h5_output_put(output, dataset, name, type, 0, 1, text);
+        status = agree_on_put(output, status);
+    }
     h5_close(&dataset);
     h5_close(&type);
     return status;

@@ -25,7 +25,8 @@ struct h5_output {
     hid_t file;
     hid_t transfer; /* how data move */
     bool is_parallel;
-    int64_t end; /* of the last dataset in the file, in bytes */
+    bool has_failed; /* a write of this rank has */
+    int64_t end;     /* of the last dataset in the file, in bytes */
     enum status
         broken; /* not QO_OK: MPI-IO failed so; the file can neither be closed nor left open */
 };
@@ -84,16 +85,24 @@ QO_MUST_USE enum status h5_output_dataset(struct h5_output *output, hid_t parent
                                           hid_t *dataset);
 
 /*
- * Collective. Writes elements [first, first + n) of a dataset of one dimension or, with first = 0
- * and n = 1, a scalar, stored as `type` in memory. n may be 0, then nothing is written by this
- * rank, and is at most H5_OUTPUT_MAX_CALL bytes. The same status on all ranks.
+ * Local. Writes elements [first, first + n), n > 0, of a dataset of one dimension or, with first =
+ * 0 and n = 1, a scalar, stored as `type` in memory; at most H5_OUTPUT_MAX_CALL bytes. After a
+ * failure the ranks are to call h5_output_settle before the output is closed.
  */
-QO_MUST_USE enum status h5_output_write(struct h5_output *output, hid_t dataset, const char *name,
-                                        hid_t type, int64_t first, int64_t n, const void *data);
+QO_MUST_USE enum status h5_output_put(struct h5_output *output, hid_t dataset, const char *name,
+                                      hid_t type, int64_t first, int64_t n, const void *data);
 
-/* Collective. A small dataset x[n], n > 0, which rank 0 writes. The same status on all ranks. */
+/* Collective. If h5_output_put has failed on a rank, the output is broken on all. */
+void h5_output_settle(struct h5_output *output);
+
+/* Local. Where the data of a dataset lie in the file, in bytes; -1 where there are none, or no
+ * dataset. */
+int64_t h5_output_place(hid_t dataset);
+
+/* Collective. A small dataset x[n], n > 0, which rank 0 writes; *place, if it is not NULL, is where
+ * its data lie. The same status on all ranks. */
 QO_MUST_USE enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name,
-                                        hid_t type, int64_t n, const void *x);
+                                        hid_t type, int64_t n, const void *x, int64_t *place);
 
 /* Collective. Attributes: one number, integers x[n] (n may be 0), a text in UTF-8. */
 QO_MUST_USE enum status h5_output_real(struct h5_output *output, hid_t object, const char *name,

@@ -33,13 +33,32 @@ static enum status check_name(const char *path)
                         S_ISDIR(old.st_mode) ? "a directory" : "not a plain file");
 }
 
+/* FILE.partial to FILE.encoded; false, with errno, if that fails. */
+static bool rename_to_encoded(const struct publication *publication)
+{
+    char encoded[4096 + sizeof ".encoded"];
+    snprintf(encoded, sizeof encoded, "%s.encoded", publication->path);
+    return rename(publication->partial, encoded) == 0;
+}
+
+/* A run that was killed has left FILE.partial, and a checkpoint tells of it. */
+static void save_killed(const struct publication *publication, int64_t kept)
+{
+    struct stat old;
+    if (kept && stat(publication->partial, &old) == 0 && (int64_t)old.st_ino == kept &&
+        !rename_to_encoded(publication))
+        log_warn("%s: cannot be kept: %s; its blocks are encoded again", publication->partial,
+                 strerror(errno));
+}
+
 /* Rank 0's part of publish_begin. */
-static enum status begin(struct publication *publication)
+static enum status begin(struct publication *publication, int64_t kept)
 {
     enum status status;
     const char *partial = publication->partial;
     QO_TRY(check_name(publication->path));
     QO_TRY(lock_take(&publication->lock, publication->path));
+    save_killed(publication, kept);
     if (unlink(partial) != 0 && errno != ENOENT) {
         status = raise_errno(QO_CANT_CREATE, partial, "cannot be removed");
         goto done;
@@ -56,7 +75,7 @@ done:
 }
 
 enum status publish_begin(struct publication *publication, const struct comm *comm,
-                          const char *path)
+                          const char *path, int64_t kept)
 {
     enum status status;
     size_t size = strlen(path) + sizeof ".partial";
@@ -65,9 +84,15 @@ enum status publish_begin(struct publication *publication, const struct comm *co
     QO_TRY(memory_alloc("the output's name", (int64_t)size, 1, &publication->partial));
     snprintf(publication->partial, size, "%s.partial", path);
     if (comm->rank == 0)
-        QO_TRY(begin(publication));
+        QO_TRY(begin(publication, kept));
 done:
     return comm_agree(comm, status);
+}
+
+int64_t publish_inode(const struct publication *publication)
+{
+    struct stat found;
+    return fstat(publication->fd, &found) == 0 ? (int64_t)found.st_ino : 0;
 }
 
 /* A size for people. */
@@ -207,7 +232,8 @@ void publish_abandon(struct publication *publication)
     if (!publication->comm)
         return;
     /* Only who made it may remove it: it can be another run's. */
-    if (publication->fd >= 0 && unlink(publication->partial) != 0 && errno != ENOENT)
+    bool is_saved = publication->fd >= 0 && publication->is_kept && rename_to_encoded(publication);
+    if (publication->fd >= 0 && !is_saved && unlink(publication->partial) != 0 && errno != ENOENT)
         log_warn("%s: cannot be removed: %s; delete it", publication->partial, strerror(errno));
     lock_release(&publication->lock);
     clear(publication);

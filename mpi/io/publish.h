@@ -2,6 +2,7 @@
 #ifndef QO_IO_PUBLISH_H
 #define QO_IO_PUBLISH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "comm.h"
@@ -24,15 +25,19 @@ struct publication {
     struct lock lock; /* rank 0's */
     int fd;           /* FILE.partial on rank 0, for reserving and syncing; else -1 */
     int64_t reserved; /* bytes, on rank 0 */
+    bool is_kept;     /* abandoned, FILE.partial becomes FILE.encoded */
 };
 
 /*
- * Takes the lock and makes an empty FILE.partial, removing one that a run left that was killed.
- * QO_CANT_CREATE: held by another run, no such directory, no permission, FILE is a directory or a
- * device. The struct need not be initialised.
+ * Takes the lock and makes an empty FILE.partial, removing one that a run left that was killed; one
+ * with the inode `kept` becomes FILE.encoded. QO_CANT_CREATE: held by another run, no such
+ * directory, no permission, FILE is a directory or a device. The struct need not be initialised.
  */
 QO_MUST_USE enum status publish_begin(struct publication *publication, const struct comm *comm,
-                                      const char *path);
+                                      const char *path, int64_t kept);
+
+/* Local, rank 0. The inode of FILE.partial. */
+int64_t publish_inode(const struct publication *publication);
 
 /*
  * Makes sure that the first `size` bytes of FILE.partial have their space on the disk, content
@@ -46,14 +51,14 @@ QO_MUST_USE enum status publish_reserve_alone(struct publication *publication, i
 /* Local, on rank 0. Cuts what lies behind the first `size` bytes of FILE.partial. QO_IO. */
 QO_MUST_USE enum status publish_cut(const struct publication *publication, int64_t size);
 
-/* Brings FILE.partial to the disk, from each node. To be called when all ranks have closed it. */
+/* Brings FILE.partial to the disk, from each node. */
 QO_MUST_USE enum status publish_sync(struct publication *publication);
 
 /* Renames FILE.partial to FILE, releases the lock and frees. */
 QO_MUST_USE enum status publish_finish(struct publication *publication);
 
-/* Local. Removes FILE.partial and the lock and frees; a zeroed or finished publication is allowed.
- */
+/* Local. Removes FILE.partial, or renames it to FILE.encoded if it is kept, and the lock, and
+ * frees; a zeroed or finished publication is allowed. */
 void publish_abandon(struct publication *publication);
 
 #endif

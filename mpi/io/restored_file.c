@@ -235,7 +235,7 @@ enum status restored_file_create(const struct comm *comm, const char *path,
     QO_TRY(make_lists(file, vectors, count));
 done:
     if ((status = comm_agree(comm, status)) == QO_OK)
-        status = publish_begin(&file->publication, comm, path);
+        status = publish_begin(&file->publication, comm, path, 0);
     if (status == QO_OK)
         status = make_frame(file);
     if (status == QO_OK)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "result_file.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,15 +18,23 @@
 #    define KIND "not parallel"
 #endif
 
+/* A result that is being written. */
+struct open_result {
+    hid_t group, codes, outlier_index, outlier_value;
+    int written; /* its place in the list of results */
+};
+
 struct result_file {
     struct publication publication;
     struct h5_output output;
     char *name; /* of the current vector; NULL before the first */
     enum element_type type;
     int64_t n;
-    hid_t vector, result; /* groups */
-    hid_t codes, outlier_index, outlier_value, value_type;
-    struct written_result *written; /* [capacity]; the last is the current result */
+    hid_t vector, value_type;
+    int64_t histogram_place[2];
+    struct open_result result[RESULT_FILE_MAX_RESULTS];
+    int num_results;                /* of the current vector */
+    struct written_result *written; /* [capacity] */
     int num_written, capacity;
 };
 
@@ -35,21 +44,29 @@ static enum status reserve(struct result_file *file, int64_t more)
     return publish_reserve(&file->publication, file->output.end + more + H5_OUTPUT_SLACK);
 }
 
-static void close_result(struct result_file *file)
+static void close_result(struct open_result *result)
 {
-    h5_close(&file->codes);
-    h5_close(&file->outlier_index);
-    h5_close(&file->outlier_value);
-    h5_close(&file->value_type);
-    h5_close(&file->result);
+    h5_close(&result->codes);
+    h5_close(&result->outlier_index);
+    h5_close(&result->outlier_value);
+    h5_close(&result->group);
 }
 
 static void close_vector(struct result_file *file)
 {
-    close_result(file);
+    for (int r = 0; r < file->num_results; r++)
+        close_result(&file->result[r]);
+    file->num_results = 0;
+    h5_close(&file->value_type);
     h5_close(&file->vector);
     memory_free(file->name);
     file->name = NULL;
+}
+
+/* What a result will be known by when it is read back. */
+static struct written_result *written_of(const struct result_file *file, int r)
+{
+    return &file->written[file->result[r].written];
 }
 
 static void clear(struct result_file *file)
@@ -93,17 +110,17 @@ done:
 }
 
 enum status result_file_create(const struct comm *comm, const char *path,
-                               const struct file_header *header, struct result_file **out)
+                               const struct file_header *header, int64_t kept,
+                               struct result_file **out)
 {
     struct result_file *file;
     enum status status = comm_agree(comm, memory_alloc("result file", 1, sizeof *file, &file));
     *out = NULL;
     if (status != QO_OK)
         goto failed;
-    file->vector = file->result = file->value_type = H5I_INVALID_HID;
-    file->codes = file->outlier_index = file->outlier_value = H5I_INVALID_HID;
+    file->vector = file->value_type = H5I_INVALID_HID;
     size_t text = strlen(header->command_line) + strlen(header->options) + strlen(header->source);
-    QO_TRY(publish_begin(&file->publication, comm, path));
+    QO_TRY(publish_begin(&file->publication, comm, path, kept));
     QO_TRY(h5_output_open(&file->output, comm, file->publication.path, file->publication.partial));
     QO_TRY(reserve(file, (int64_t)text));
     QO_TRY(write_texts(file, header));
@@ -147,13 +164,16 @@ static enum status write_histogram(struct result_file *file, const struct vector
     struct h5_output *output = &file->output;
     hid_t group = H5I_INVALID_HID;
     int bins = stats->plot_bins;
+    file->histogram_place[0] = file->histogram_place[1] = -1;
     if (bins == 0)
         return QO_OK;
     status = h5_output_agree(output, h5_output_group(output, file->vector, "histogram", &group));
     if (status != QO_OK)
         return status;
-    QO_TRY(h5_output_array(output, group, "edges", H5T_IEEE_F64LE, bins + 1, stats->plot_edges));
-    QO_TRY(h5_output_array(output, group, "counts", H5T_STD_U64LE, bins, stats->plot_counts));
+    QO_TRY(h5_output_array(output, group, "edges", H5T_IEEE_F64LE, bins + 1, stats->plot_edges,
+                           &file->histogram_place[0]));
+    QO_TRY(h5_output_array(output, group, "counts", H5T_STD_U64LE, bins, stats->plot_counts,
+                           &file->histogram_place[1]));
 done:
     h5_close(&group);
     return status;
@@ -162,7 +182,7 @@ done:
 enum status result_file_begin_vector(struct result_file *file, const struct vector_info *info,
                                      const struct vector_stats *stats)
 {
-    enum status status;
+    enum status status = QO_OK;
     const struct comm *comm = file->publication.comm;
     struct h5_output *output = &file->output;
     char *path = NULL;
@@ -170,6 +190,8 @@ enum status result_file_begin_vector(struct result_file *file, const struct vect
     close_vector(file);
     file->type = info->type;
     file->n = info->n;
+    QO_H5(file->value_type = h5_output_type(info->type), QO_NO_MEMORY, "%s: no memory",
+          output->path);
     QO_TRY(memory_copy_text(info->name, &file->name));
     QO_TRY(memory_alloc("a group's name", (int64_t)size, 1, &path));
     snprintf(path, size, "vectors/%s", info->name);
@@ -202,11 +224,8 @@ static enum status add_written(struct result_file *file, const struct result *re
         file->capacity = capacity;
     }
     last = &file->written[file->num_written];
-    *last = (struct written_result){.type = file->type,
-                                    .n = file->n,
-                                    .bits = result->num_bits,
-                                    .k = result->solution.k,
-                                    .outlier_count = result->outlier_count};
+    *last = (struct written_result){
+        .type = file->type, .n = file->n, .bits = result->num_bits, .k = result->solution.k};
     size_t size = strlen(file->name) + strlen(result->approach) + 32;
     QO_TRY(memory_alloc("a group's name", (int64_t)size, 1, &last->group));
     snprintf(last->group, size, "vectors/%s/%s_%dbit", file->name, result->approach,
@@ -216,20 +235,15 @@ done:
     return status;
 }
 
-/* The group of the current result and its large datasets, still without data. */
-static enum status make_datasets(struct result_file *file, const struct written_result *written)
+/* The group of a result and the place of its codes. */
+static enum status make_codes(struct result_file *file, struct open_result *open)
 {
     enum status status;
     struct h5_output *output = &file->output;
-    int64_t bytes = (written->n * written->bits + 7) / 8, outliers = written->outlier_count;
-    QO_H5(file->value_type = h5_output_type(written->type), QO_NO_MEMORY, "%s: no memory",
-          output->path);
-    QO_TRY(h5_output_group(output, output->file, written->group, &file->result));
-    QO_TRY(h5_output_dataset(output, file->result, "codes", H5T_STD_U8LE, 1, &bytes, &file->codes));
-    QO_TRY(h5_output_dataset(output, file->result, "outlier_index", H5T_STD_U64LE, 1, &outliers,
-                             &file->outlier_index));
-    QO_TRY(h5_output_dataset(output, file->result, "outlier_value", file->value_type, 1, &outliers,
-                             &file->outlier_value));
+    const struct written_result *written = &file->written[open->written];
+    int64_t bytes = (written->n * written->bits + 7) / 8;
+    QO_TRY(h5_output_group(output, output->file, written->group, &open->group));
+    QO_TRY(h5_output_dataset(output, open->group, "codes", H5T_STD_U8LE, 1, &bytes, &open->codes));
 done:
     return h5_output_agree(output, status);
 }
@@ -237,47 +251,101 @@ done:
 enum status result_file_begin_result(struct result_file *file, const struct result *result)
 {
     enum status status;
-    close_result(file);
-    int64_t outlier_size = 8 + (int64_t)element_size(file->type);
+    assert(file->num_results < RESULT_FILE_MAX_RESULTS);
+    struct open_result *open = &file->result[file->num_results];
+    *open = (struct open_result){.group = H5I_INVALID_HID,
+                                 .codes = H5I_INVALID_HID,
+                                 .outlier_index = H5I_INVALID_HID,
+                                 .outlier_value = H5I_INVALID_HID,
+                                 .written = file->num_written};
     QO_TRY(comm_agree(file->publication.comm, add_written(file, result)));
-    QO_TRY(
-        reserve(file, (file->n * result->num_bits + 7) / 8 + result->outlier_count * outlier_size));
-    QO_TRY(make_datasets(file, &file->written[file->num_written - 1]));
-    QO_TRY(h5_output_array(&file->output, file->result, "levels", H5T_IEEE_F64LE,
-                           result->solution.k, result->solution.level));
+    file->num_results++;
+    QO_TRY(reserve(file, (file->n * result->num_bits + 7) / 8));
+    QO_TRY(make_codes(file, open));
+    QO_TRY(h5_output_array(&file->output, open->group, "levels", H5T_IEEE_F64LE, result->solution.k,
+                           result->solution.level, NULL));
 done:
     return status;
 }
 
-enum status result_file_write_codes(struct result_file *file, const uint8_t *codes, int64_t first,
-                                    int64_t n, int64_t largest)
+enum status result_file_write_codes(struct result_file *file, int r, const uint8_t *codes,
+                                    int64_t first, int64_t n)
 {
     enum status status = QO_OK;
-    for (int64_t done = 0; done < largest; done += H5_OUTPUT_MAX_CALL) {
-        int64_t left = done < n ? n - done : 0;
-        int64_t part = left < H5_OUTPUT_MAX_CALL ? left : H5_OUTPUT_MAX_CALL;
-        QO_TRY(h5_output_write(&file->output, file->codes, "codes", H5T_NATIVE_UINT8, first + done,
-                               part, part ? codes + done : NULL));
+    for (int64_t done = 0; done < n && status == QO_OK; done += H5_OUTPUT_MAX_CALL) {
+        int64_t part = n - done < H5_OUTPUT_MAX_CALL ? n - done : H5_OUTPUT_MAX_CALL;
+        status = h5_output_put(&file->output, file->result[r].codes, "codes", H5T_NATIVE_UINT8,
+                               first + done, part, codes + done);
     }
-done:
     return status;
 }
 
-enum status result_file_write_outliers(struct result_file *file, const uint64_t *index,
+/* The places of outliers. */
+static enum status make_outliers(struct result_file *file, struct open_result *open, int64_t count)
+{
+    enum status status;
+    struct h5_output *output = &file->output;
+    QO_TRY(h5_output_dataset(output, open->group, "outlier_index", H5T_STD_U64LE, 1, &count,
+                             &open->outlier_index));
+    QO_TRY(h5_output_dataset(output, open->group, "outlier_value", file->value_type, 1, &count,
+                             &open->outlier_value));
+done:
+    return h5_output_agree(output, status);
+}
+
+enum status result_file_begin_outliers(struct result_file *file, int r, int64_t count)
+{
+    int64_t size = 8 + (int64_t)element_size(file->type);
+    written_of(file, r)->outlier_count = count;
+    enum status status = reserve(file, count * size);
+    return status == QO_OK ? make_outliers(file, &file->result[r], count) : status;
+}
+
+enum status result_file_write_outliers(struct result_file *file, int r, const uint64_t *index,
                                        const void *value, int64_t first, int64_t n)
 {
     enum status status = QO_OK;
-    if (file->written[file->num_written - 1].outlier_count == 0)
+    const struct open_result *open = &file->result[r];
+    if (n == 0)
         return QO_OK;
-    QO_TRY(h5_output_write(&file->output, file->outlier_index, "outlier_index", H5T_NATIVE_UINT64,
-                           first, n, index));
-    QO_TRY(h5_output_write(&file->output, file->outlier_value, "outlier_value", file->value_type,
-                           first, n, value));
+    QO_TRY(h5_output_put(&file->output, open->outlier_index, "outlier_index", H5T_NATIVE_UINT64,
+                         first, n, index));
+    QO_TRY(h5_output_put(&file->output, open->outlier_value, "outlier_value", file->value_type,
+                         first, n, value));
 done:
     return status;
 }
 
-static enum status write_figures(struct result_file *file, const struct result *result)
+void result_file_places(const struct result_file *file, int r, int64_t place[3])
+{
+    const struct open_result *open = &file->result[r];
+    place[0] = h5_output_place(open->codes);
+    place[1] = h5_output_place(open->outlier_index);
+    place[2] = h5_output_place(open->outlier_value);
+}
+
+void result_file_histogram_places(const struct result_file *file, int64_t place[2])
+{
+    place[0] = file->histogram_place[0];
+    place[1] = file->histogram_place[1];
+}
+
+int64_t result_file_inode(const struct result_file *file)
+{
+    return publish_inode(&file->publication);
+}
+
+enum status result_file_save(struct result_file *file)
+{
+    return publish_sync(&file->publication);
+}
+
+void result_file_keep(struct result_file *file)
+{
+    file->publication.is_kept = true;
+}
+
+static enum status write_figures(struct h5_output *output, hid_t group, const struct result *result)
 {
     enum status status = QO_OK;
     const struct {
@@ -299,22 +367,21 @@ static enum status write_figures(struct result_file *file, const struct result *
         {"threshold", result->threshold},
     };
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
-        QO_TRY(h5_output_real(&file->output, file->result, reals[i].name, reals[i].value));
+        QO_TRY(h5_output_real(output, group, reals[i].name, reals[i].value));
 done:
     return status;
 }
 
-static enum status write_attributes(struct result_file *file, const struct result *result)
+static enum status write_attributes(struct h5_output *output, hid_t group,
+                                    const struct result *result)
 {
     enum status status;
-    struct h5_output *output = &file->output;
-    hid_t group = file->result;
     char digest[17];
     snprintf(digest, sizeof digest, "%016" PRIx64, result->digest);
     QO_TRY(h5_output_text(output, group, "approach", result->approach));
     QO_TRY(h5_output_integer(output, group, "num_bits", result->num_bits));
     QO_TRY(h5_output_text(output, group, "solver", result->solver));
-    QO_TRY(write_figures(file, result));
+    QO_TRY(write_figures(output, group, result));
     QO_TRY(h5_output_integer(output, group, "outlier_count", result->outlier_count));
     QO_TRY(h5_output_integer(output, group, "sample_size", result->sample_size));
     QO_TRY(h5_output_integer(output, group, "iterations", result->solution.iterations));
@@ -324,12 +391,14 @@ done:
     return status;
 }
 
-enum status result_file_end_result(struct result_file *file, const struct result *result)
+enum status result_file_end_result(struct result_file *file, int r, const struct result *result)
 {
-    enum status status = h5_output_agree(&file->output, write_attributes(file, result));
-    file->written[file->num_written - 1].digest = result->digest;
+    struct open_result *open = &file->result[r];
+    struct h5_output *output = &file->output;
+    enum status status = h5_output_agree(output, write_attributes(output, open->group, result));
+    written_of(file, r)->digest = result->digest;
     if (status == QO_OK)
-        close_result(file);
+        close_result(open);
     return status;
 }
 
@@ -377,6 +446,7 @@ void result_file_abandon(struct result_file *file)
     if (!file)
         return;
     const struct comm *comm = file->publication.comm;
+    h5_output_settle(&file->output);
     if (file->output.broken == QO_OK)
         close_vector(file);
     h5_output_discard(&file->output);

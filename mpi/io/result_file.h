@@ -28,12 +28,13 @@ struct file_header {
 };
 
 /*
- * Takes the lock and begins FILE.partial. QO_CANT_CREATE: no permission, no such directory, or
- * another run holds the lock; a stale lock (its process is gone on this host, or it names our own
- * job) is taken over with a line in the log.
+ * Takes the lock and begins FILE.partial. One that an earlier run has left is removed; if it has
+ * the inode `kept`, it becomes FILE.encoded instead (encoded.h). QO_CANT_CREATE: no permission, no
+ * such directory, or another run holds the lock; a stale lock (its process is gone on this host, or
+ * it names our own job) is taken over with a line in the log.
  */
 QO_MUST_USE enum status result_file_create(const struct comm *comm, const char *path,
-                                           const struct file_header *header,
+                                           const struct file_header *header, int64_t kept,
                                            struct result_file **file);
 
 /* Begins the group of a vector: attributes and plot histogram. */
@@ -41,26 +42,53 @@ QO_MUST_USE enum status result_file_begin_vector(struct result_file *file,
                                                  const struct vector_info *info,
                                                  const struct vector_stats *stats);
 
+/* Results of one vector at most: every width of every approach, and to spare. */
+#define RESULT_FILE_MAX_RESULTS 64
+
 /*
- * Begins the group of a result of the current vector, with its levels, and reserves the space of
- * codes and outliers. QO_IO, saying how much is needed and free, if the disk is too full.
+ * Begins the group of the next result of the current vector, with its levels, and reserves the
+ * space of its codes. Results are numbered from 0 in this order, and stay open side by side. QO_IO,
+ * saying how much is needed and free, if the disk is too full.
  */
 QO_MUST_USE enum status result_file_begin_result(struct result_file *file,
                                                  const struct result *result);
 
-/* Writes bytes [first, first + n) of the codes; ranks write disjoint parts, n may be 0. Moves at
- * most 1 GiB a call to MPI; all ranks pass the same `largest` >= n, which sets the number of calls.
- */
-QO_MUST_USE enum status result_file_write_codes(struct result_file *file, const uint8_t *codes,
-                                                int64_t first, int64_t n, int64_t largest);
+/* Local. Writes bytes [first, first + n) of the codes of result r; ranks write disjoint parts. */
+QO_MUST_USE enum status result_file_write_codes(struct result_file *file, int r,
+                                                const uint8_t *codes, int64_t first, int64_t n);
 
-/* Writes outliers [first, first + n) of the result; n may be 0, and at most 2^24. */
-QO_MUST_USE enum status result_file_write_outliers(struct result_file *file, const uint64_t *index,
-                                                   const void *value, int64_t first, int64_t n);
+/* Makes and reserves the place of the outliers of result r. */
+QO_MUST_USE enum status result_file_begin_outliers(struct result_file *file, int r, int64_t count);
 
-/* Writes the attributes of the result, its digest among them, and closes its group. */
-QO_MUST_USE enum status result_file_end_result(struct result_file *file,
+/* Local. Writes outliers [first, first + n) of result r, in the vector's own type; ranks write
+ * disjoint parts. */
+QO_MUST_USE enum status result_file_write_outliers(struct result_file *file, int r,
+                                                   const uint64_t *index, const void *value,
+                                                   int64_t first, int64_t n);
+
+/* Writes the attributes of result r, its digest among them, and closes its group. */
+QO_MUST_USE enum status result_file_end_result(struct result_file *file, int r,
                                                const struct result *result);
+
+/* ---- For runs that go on later ---- */
+
+/* Pure. Where codes, outlier indices and outlier values of the open result r lie in FILE.partial,
+ * in bytes; -1 for what is not made yet or empty. */
+void result_file_places(const struct result_file *file, int r, int64_t place[3]);
+
+/* Pure. Where edges and counts of the current vector's histogram lie; -1 where there is none. */
+void result_file_histogram_places(const struct result_file *file, int64_t place[2]);
+
+/* Local, rank 0. The inode of FILE.partial. */
+int64_t result_file_inode(const struct result_file *file);
+
+/* What was written so far is brought to the disk. QO_IO. */
+QO_MUST_USE enum status result_file_save(struct result_file *file);
+
+/* Local. A checkpoint tells of FILE.partial: result_file_abandon makes FILE.encoded of it. */
+void result_file_keep(struct result_file *file);
+
+/* ---- The end ---- */
 
 /*
  * Closes, reads every code, level and outlier back through the plain driver (each rank the part of
@@ -70,7 +98,8 @@ QO_MUST_USE enum status result_file_end_result(struct result_file *file,
 QO_MUST_USE enum status result_file_publish(struct result_file *file);
 
 /*
- * Removes FILE.partial and the lock and frees the file; NULL is allowed. Where HDF5 or MPI-IO
+ * Removes FILE.partial, or keeps it as FILE.encoded, removes the lock and frees the file; NULL is
+ * allowed. Where HDF5 or MPI-IO
  * itself has failed to write, the file can neither be closed nor left open until MPI ends (ranks
  * would hang or crash there): then this prints status_text() and ends the program with that
  * failure's code.

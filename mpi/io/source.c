@@ -337,6 +337,12 @@ done:
     return status;
 }
 
+bool source_reads_anywhere(const struct source *source, int index)
+{
+    const struct entry *entry = &source->catalog.entry[index];
+    return entry->reader != &reader_synthetic || strcmp(entry->file, "large") != 0;
+}
+
 void source_close(struct source *source)
 {
     if (!source)

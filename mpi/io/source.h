@@ -78,6 +78,10 @@ QO_MUST_USE enum status
 source_visit_files(const struct source *source,
                    void (*visit)(const struct source_file *file, void *context), void *context);
 
+/* Pure. Whether a part of a vector can be read as fast as its size asks for; not so the built-in
+ * vector `large`, each of whose elements follows from all before it. */
+bool source_reads_anywhere(const struct source *source, int index);
+
 /* Local. Closes files and frees all; NULL is allowed. */
 void source_close(struct source *source);
 

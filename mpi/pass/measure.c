@@ -13,9 +13,8 @@
 #define MAX_SPLITS 8
 
 /* The key of an element that counts in the histogram, else 0, which is the key of a NaN. */
-static uint64_t countable_key(const struct walk *walk, int64_t i)
+static uint64_t countable_key(const struct walk *walk, uint64_t bits)
 {
-    uint64_t bits = element_bits(walk->info->type, walk->x, i);
     double x = element_value(walk->info->type, bits);
     if (!element_is_finite(walk->info->type, bits))
         return 0;
@@ -25,14 +24,19 @@ static uint64_t countable_key(const struct walk *walk, int64_t i)
     return element_key(walk->info->type, bits);
 }
 
-/* Local. The keys of the samples this rank holds, each in its slot; the other slots stay 0. */
-static void fill_slots(const struct walk *walk, uint64_t *key, int64_t slots)
+/* Local. The keys of the samples this rank looks up, each in its slot; the other slots are 0. */
+static enum status fill_slots(const struct walk *walk, uint64_t *key, int64_t slots)
 {
-    for (int64_t j = 0; j < slots; j++) {
-        int64_t i = sample_index(walk->info->n, slots, j);
-        if (walk->shard.begin <= i && i < walk->shard.end)
-            key[j] = countable_key(walk, i - walk->shard.begin);
-    }
+    enum status status;
+    bool *mine = NULL;
+    QO_TRY(memory_alloc("owners of the sample", slots, sizeof *mine, &mine));
+    QO_TRY(sample_look_up(walk, slots, 0, slots, key, mine));
+    for (int64_t j = 0; j < slots; j++)
+        if (mine[j])
+            key[j] = countable_key(walk, key[j]);
+done:
+    memory_free(mine);
+    return status;
 }
 
 /* Collective. Places the cells from the sample. */
@@ -41,17 +45,38 @@ static enum status plan_cells(const struct walk *walk, struct cell_map *map)
     enum status status;
     int64_t n = walk->info->n, slots = n < HISTOGRAM_SAMPLE ? n : HISTOGRAM_SAMPLE, count = 0;
     uint64_t *key = NULL;
-    QO_TRY(comm_agree(walk->comm, memory_alloc("sample", slots, sizeof *key, &key)));
-    fill_slots(walk, key, slots);
-    reduce_sum(walk->comm, (int64_t *)key, slots); /* every slot is filled by one rank */
-    for (int64_t j = 0; j < slots; j++)
-        if (key[j])
-            key[count++] = key[j];
-    status = histogram_plan(map, walk->info->type, key, count, n <= HISTOGRAM_SAMPLE);
-    status = comm_agree(walk->comm, status);
+    QO_TRY(memory_alloc("sample", slots, sizeof *key, &key));
+    QO_TRY(fill_slots(walk, key, slots));
 done:
+    if ((status = comm_agree(walk->comm, status)) == QO_OK) {
+        reduce_sum(walk->comm, (int64_t *)key, slots); /* every slot is filled by one rank */
+        for (int64_t j = 0; j < slots; j++)
+            if (key[j])
+                key[count++] = key[j];
+        status = histogram_plan(map, walk->info->type, key, count, n <= HISTOGRAM_SAMPLE);
+        status = comm_agree(walk->comm, status);
+    }
     memory_free(key);
     return status;
+}
+
+/* A walk that measures. */
+struct measuring {
+    const struct walk *walk;
+    const struct cell_map *map;
+    struct cell_packing packing;
+    struct measure_totals totals;
+};
+
+/* Words behind those of the cells: what was counted; and of the extremes. */
+#define COUNT_WORDS   3
+#define EXTREME_WORDS 3
+
+static enum status measure_tile(void *context, const struct tile *tile)
+{
+    struct measuring *m = context;
+    struct engine *engine = m->walk->engine;
+    return engine->kernels->measure(engine, tile, &m->walk->all, m->map, &m->totals);
 }
 
 /* Maps unsigned to signed order, for maxima over int64. */
@@ -60,63 +85,93 @@ static int64_t ordered(uint64_t u)
     return (int64_t)(u ^ (uint64_t)INT64_MIN);
 }
 
-/* Collective. Makes the sums and extremes those of all ranks. */
-static enum status reduce_totals(const struct walk *walk, const struct cell_map *map,
-                                 struct measure_totals *totals)
+/* And back. */
+static uint64_t unordered(int64_t i)
 {
-    struct cell_packing packing = pack_cells_plan(map, walk->info->n);
-    int64_t words = map->num_cells * packing.words + 3, *buffer = NULL;
-    enum status status =
-        memory_alloc_large("histogram to be reduced", words, sizeof *buffer, &buffer);
-    if ((status = comm_agree(walk->comm, status)) == QO_OK) {
-        pack_cells(&packing, totals->cells, map->num_cells, buffer);
-        int64_t *counts = buffer + words - 3;
-        counts[0] = totals->num_measured;
-        counts[1] = totals->num_nonfinite;
-        counts[2] = totals->num_fill;
-        reduce_sum(walk->comm, buffer, words);
-        unpack_cells(&packing, buffer, map->num_cells, totals->cells);
-        totals->num_measured = counts[0];
-        totals->num_nonfinite = counts[1];
-        totals->num_fill = counts[2];
-        int64_t extremes[3] = {-totals->first_nonfinite, ordered(~totals->min_key),
-                               ordered(totals->max_key)};
-        reduce_max(walk->comm, extremes, 3);
-        totals->first_nonfinite = -extremes[0];
-        totals->min_key = ~((uint64_t)extremes[1] ^ (uint64_t)INT64_MIN);
-        totals->max_key = (uint64_t)extremes[2] ^ (uint64_t)INT64_MIN;
-    }
-    memory_free(buffer);
+    return (uint64_t)i ^ (uint64_t)INT64_MIN;
+}
+
+static void pack(void *context, int64_t *sums, int64_t *maxima)
+{
+    struct measuring *m = context;
+    const struct measure_totals *totals = &m->totals;
+    int64_t num_cells = m->map->num_cells, *counts = sums + num_cells * m->packing.words;
+    pack_cells(&m->packing, totals->cells, num_cells, sums);
+    counts[0] = totals->num_measured;
+    counts[1] = totals->num_nonfinite;
+    counts[2] = totals->num_fill;
+    maxima[0] = -totals->first_nonfinite;
+    maxima[1] = ordered(~totals->min_key);
+    maxima[2] = ordered(totals->max_key);
+}
+
+/* The totals of all ranks from their words. */
+static void unpack(struct measuring *m, const int64_t *words)
+{
+    struct measure_totals *totals = &m->totals;
+    int64_t num_cells = m->map->num_cells;
+    const int64_t *counts = words + num_cells * m->packing.words, *maxima = counts + COUNT_WORDS;
+    unpack_cells(&m->packing, words, num_cells, totals->cells);
+    totals->num_measured = counts[0];
+    totals->num_nonfinite = counts[1];
+    totals->num_fill = counts[2];
+    totals->first_nonfinite = -maxima[0];
+    totals->min_key = ~unordered(maxima[1]);
+    totals->max_key = unordered(maxima[2]);
+}
+
+/* Collective. The walk: makes the totals those of all ranks. */
+static enum status walk_and_count(struct measuring *m)
+{
+    int64_t *words = NULL;
+    struct visit visit = {.what = "measuring",
+                          .context = m,
+                          .num_sums = m->map->num_cells * m->packing.words + COUNT_WORDS,
+                          .num_maxima = EXTREME_WORDS,
+                          .look = measure_tile,
+                          .pack = pack};
+    enum status status = memory_alloc_large("histogram to be reduced",
+                                            WALK_CONTROLS + visit.num_sums + visit.num_maxima,
+                                            sizeof *words, &words);
+    if ((status = comm_agree(m->walk->comm, status)) == QO_OK)
+        status = walk_over(m->walk, &visit, words);
+    if (status == QO_OK)
+        unpack(m, words + WALK_CONTROLS);
+    memory_free(words);
     return status;
+}
+
+/* What the totals say of the vector. */
+static void note_totals(struct measurement *m, enum element_type type,
+                        const struct measure_totals *totals)
+{
+    bool any = totals->num_measured > 0;
+    m->min = any ? element_value(type, element_unkey(type, totals->min_key)) : NAN;
+    m->max = any ? element_value(type, element_unkey(type, totals->max_key)) : NAN;
+    m->num_nonfinite = totals->num_nonfinite;
+    m->first_nonfinite = totals->first_nonfinite;
+    m->num_fill = totals->num_fill;
 }
 
 /* Collective. One walk: fills the cells of a map, which it takes over. */
 static enum status fill_cells(const struct walk *walk, struct cell_map *map, struct measurement *m)
 {
     enum status status;
-    struct measure_totals totals;
     struct histogram *histogram = &m->histogram;
+    struct measuring measuring = {.walk = walk, .map = &histogram->map};
     histogram_clear(histogram);
     histogram->map = *map;
     *map = (struct cell_map){0};
-    QO_TRY(memory_alloc("histogram", histogram->map.num_cells, sizeof *histogram->cells,
-                        &histogram->cells));
-    measure_totals_init(&totals, histogram->cells);
-    QO_TRY(walk->engine->kernels->measure(walk->engine, &walk->tile, &walk->all, &histogram->map,
-                                          &totals));
+    measuring.packing = pack_cells_plan(&histogram->map, walk->info->n);
+    status = memory_alloc("histogram", histogram->map.num_cells, sizeof *histogram->cells,
+                          &histogram->cells);
+    QO_TRY(comm_agree(walk->comm, status));
+    measure_totals_init(&measuring.totals, histogram->cells);
+    QO_TRY(walk_and_count(&measuring));
+    note_totals(m, walk->info->type, &measuring.totals);
+    QO_TRY(comm_agree(walk->comm, histogram_moments(histogram, &m->moments)));
 done:
-    if ((status = comm_agree(walk->comm, status)) != QO_OK)
-        return status;
-    if ((status = reduce_totals(walk, &histogram->map, &totals)) != QO_OK)
-        return status;
-    enum element_type type = walk->info->type;
-    bool any = totals.num_measured > 0;
-    m->min = any ? element_value(type, element_unkey(type, totals.min_key)) : NAN;
-    m->max = any ? element_value(type, element_unkey(type, totals.max_key)) : NAN;
-    m->num_nonfinite = totals.num_nonfinite;
-    m->first_nonfinite = totals.first_nonfinite;
-    m->num_fill = totals.num_fill;
-    return comm_agree(walk->comm, histogram_moments(histogram, &m->moments));
+    return status;
 }
 
 enum status measure_again(const struct walk *walk, struct cell_map *finer,

@@ -28,16 +28,71 @@ int64_t sample_index(int64_t n, int64_t count, int64_t j)
     return begin + (int64_t)(mix((uint64_t)j) % (uint64_t)(end - begin));
 }
 
-/* Local. Bits of the elements first to first + n - 1 of the sample that this rank holds, each in
- * its slot; the other slots are 0. */
-static void fill_slots(const struct sample *sample, const struct walk *walk, int64_t first,
-                       int64_t n, uint64_t *bits)
+/* Elements that lie so close together are read in one piece: where each of two reads would fetch
+ * this much anyway. */
+#define NEAR_BYTES 16384
+
+/* The most that is read in one piece. */
+#define PIECE_BYTES ((int64_t)1 << 20)
+
+/* The samples that are looked up here: those in the shard, or where none is held an equal share of
+ * every n. */
+static bool is_mine(const struct walk *walk, int64_t n, int64_t j, int64_t i)
+{
+    if (walk->plan.is_held)
+        return walk->shard.begin <= i && i < walk->shard.end;
+    int rank = walk->comm->rank, size = walk->comm->size;
+    return n * rank / size <= j && j < n * (rank + 1) / size;
+}
+
+/* Reads samples from j on, as many as lie close together and are this rank's; sets *next to the
+ * first that it has not read. */
+static enum status read_piece(const struct walk *walk, int64_t count, int64_t first, int64_t n,
+                              int64_t j, const bool *mine, char *piece, uint64_t *bits,
+                              int64_t *next)
+{
+    int64_t size = (int64_t)element_size(walk->info->type), total = walk->info->n;
+    int64_t begin = sample_index(total, count, first + j), last = begin, end = j + 1;
+    for (; end < n && mine[end]; end++) {
+        int64_t i = sample_index(total, count, first + end);
+        if ((i - last) * size > NEAR_BYTES || (i + 1 - begin) * size > PIECE_BYTES)
+            break;
+        last = i;
+    }
+    enum status status = source_read(walk->source, walk->index, begin, last + 1, piece);
+    for (int64_t k = j; k < end && status == QO_OK; k++)
+        bits[k] =
+            element_bits(walk->info->type, piece, sample_index(total, count, first + k) - begin);
+    *next = end;
+    return status;
+}
+
+/* Reads this rank's samples from the source. */
+static enum status read_samples(const struct walk *walk, int64_t count, int64_t first, int64_t n,
+                                const bool *mine, uint64_t *bits)
+{
+    char *piece;
+    enum status status = memory_alloc("samples", PIECE_BYTES, 1, &piece);
+    for (int64_t j = 0; j < n && status == QO_OK;) {
+        if (mine[j])
+            status = read_piece(walk, count, first, n, j, mine, piece, bits, &j);
+        else
+            j++;
+    }
+    memory_free(piece);
+    return status;
+}
+
+enum status sample_look_up(const struct walk *walk, int64_t count, int64_t first, int64_t n,
+                           uint64_t *bits, bool *mine)
 {
     for (int64_t j = 0; j < n; j++) {
-        int64_t i = sample_index(walk->info->n, sample->info.n, first + j);
-        bool mine = walk->shard.begin <= i && i < walk->shard.end;
-        bits[j] = mine ? element_bits(walk->info->type, walk->x, i - walk->shard.begin) : 0;
+        int64_t i = sample_index(walk->info->n, count, first + j);
+        mine[j] = is_mine(walk, n, j, i);
+        bool is_held = mine[j] && walk->plan.is_held;
+        bits[j] = is_held ? element_bits(walk->info->type, walk->x, i - walk->shard.begin) : 0;
     }
+    return walk->plan.is_held ? QO_OK : read_samples(walk, count, first, n, mine, bits);
 }
 
 /* Local. Keeps those of the slots that belong to this rank's shard of the sample. */
@@ -52,20 +107,26 @@ static void keep_slots(struct sample *sample, int64_t first, int64_t n, const ui
 }
 
 /* Collective. Every slot is filled by one rank, so that a sum brings it to all. */
-static void deal_out(struct sample *sample, const struct walk *walk, uint64_t *bits)
+static enum status deal_out(struct sample *sample, const struct walk *walk, uint64_t *bits,
+                            bool *mine)
 {
-    for (int64_t first = 0; first < sample->info.n; first += CHUNK) {
+    enum status status = QO_OK;
+    for (int64_t first = 0; first < sample->info.n && status == QO_OK; first += CHUNK) {
         int64_t n = sample->info.n - first < CHUNK ? sample->info.n - first : CHUNK;
-        fill_slots(sample, walk, first, n, bits);
+        status = sample_look_up(walk, sample->info.n, first, n, bits, mine);
+        if ((status = comm_agree(walk->comm, status)) != QO_OK)
+            return status;
         reduce_sum(walk->comm, (int64_t *)bits, n);
         keep_slots(sample, first, n, bits);
     }
+    return status;
 }
 
 enum status sample_open(struct sample *sample, const struct walk *walk, int64_t count)
 {
     enum status status;
     uint64_t *bits = NULL;
+    bool *is_here = NULL;
     *sample = (struct sample){.info = *walk->info};
     sample->info.n = count;
     sample->info.num_dims = 1;
@@ -74,19 +135,22 @@ enum status sample_open(struct sample *sample, const struct walk *walk, int64_t 
     *mine = *walk;
     mine->info = &sample->info;
     mine->shard = shard_of(count, walk->comm->rank, walk->comm->size);
-    mine->x = NULL; /* the vector's belongs to its own walk, and so does its tile */
+    mine->plan = (struct walk_plan){
+        .is_held = true, .span = count, .tile = shard_largest(count, walk->comm->size)};
+    mine->x = mine->buffer[0] = mine->buffer[1] = NULL; /* the vector's are its own walk's */
     mine->tile = (struct tile){.n = 0};
     int64_t n = mine->shard.end - mine->shard.begin;
     QO_TRY(memory_alloc("slots of the sample", CHUNK, sizeof *bits, &bits));
+    QO_TRY(memory_alloc("owners of the sample", CHUNK, sizeof *is_here, &is_here));
     QO_TRY(memory_alloc_large("sample", n, element_size(sample->info.type), &mine->x));
     mine->tile = (struct tile){sample->info.type, mine->x, n, mine->shard.begin};
 done:
-    if ((status = comm_agree(walk->comm, status)) == QO_OK) {
-        deal_out(sample, walk, bits);
-        status = mine->engine->kernels->hold(mine->engine, &mine->tile);
-        status = comm_agree(walk->comm, status);
-    }
+    if ((status = comm_agree(walk->comm, status)) == QO_OK)
+        status = deal_out(sample, walk, bits, is_here);
+    if (status == QO_OK)
+        status = comm_agree(walk->comm, mine->engine->kernels->hold(mine->engine, &mine->tile));
     memory_free(bits);
+    memory_free(is_here);
     return status;
 }
 

@@ -10,6 +10,15 @@
  */
 int64_t sample_index(int64_t n, int64_t count, int64_t j);
 
+/*
+ * Local. Of the samples first to first + n - 1 of `count`, those that this rank is to look up:
+ * mine[j] tells which, bits[j] holds the element (0 elsewhere). Each is one rank's; all ranks pass
+ * the same arguments. Where the shard is not in memory the elements are read from the source, which
+ * is not to be read by anybody else meanwhile. As source_read.
+ */
+QO_MUST_USE enum status sample_look_up(const struct walk *walk, int64_t count, int64_t first,
+                                       int64_t n, uint64_t *bits, bool *mine);
+
 /* A sample as a vector of its own, sharded over the ranks like any other. */
 struct sample {
     struct vector_info info; /* of the vector, but for n and the shape */
@@ -17,8 +26,9 @@ struct sample {
 };
 
 /*
- * Collective. Takes `count` elements of the vector under way, 1 <= count <= n, in index order. The
- * same status on every rank. To be closed after a failure too; `walk` must outlive it.
+ * Collective. Takes `count` elements of the vector under way, 1 <= count <= n, in index order; its
+ * shards are held in memory. The same status on every rank. To be closed after a failure too;
+ * `walk` must outlive it.
  */
 QO_MUST_USE enum status sample_open(struct sample *sample, const struct walk *walk, int64_t count);
 

@@ -5,53 +5,59 @@
 #include "memory.h"
 #include "reduce.h"
 
-/* What is added up over the ranks for one quantizer. */
-struct sums {
-    int64_t outliers;
-    struct exact_sum error;
+/* A walk that scores. */
+struct scoring {
+    const struct walk *walk;
+    const struct level_table *table; /* [num] */
+    struct encode_totals *totals;    /* [num] */
+    int num;
+    double seconds;
 };
 
-#define SUMS_WORDS ((int64_t)(sizeof(struct sums) / sizeof(int64_t)))
-
-/* Collective. This rank's totals to those of all: one sum and one maximum for all quantizers. */
-static void reduce_totals(const struct walk *walk, struct encode_totals *totals, int num,
-                          double seconds, struct sums *sums, int64_t *maxima,
-                          struct encoding *encoding)
+static enum status score_tile(void *context, const struct tile *tile)
 {
-    for (int i = 0; i < num; i++) {
-        exact_sum_carry(&totals[i].error);
-        sums[i] = (struct sums){totals[i].num_outliers, totals[i].error};
-        maxima[i] = reduce_bits(totals[i].max_error);
-    }
-    maxima[num] = reduce_bits(seconds);
-    reduce_sum(walk->comm, (int64_t *)sums, num * SUMS_WORDS);
-    reduce_max(walk->comm, maxima, num + 1);
-    for (int i = 0; i < num; i++)
-        encoding[i] = (struct encoding){.error = exact_sum_round(&sums[i].error),
-                                        .max_error = reduce_number(maxima[i]),
-                                        .num_outliers = sums[i].outliers,
-                                        .seconds = reduce_number(maxima[num]) / num,
-                                        .my_outliers = totals[i].num_outliers};
+    struct scoring *scoring = context;
+    struct engine *engine = scoring->walk->engine;
+    double start = clock_seconds();
+    enum status status =
+        engine->kernels->score(engine, tile, scoring->table, scoring->num, scoring->totals);
+    scoring->seconds += clock_seconds() - start;
+    return status;
+}
+
+/* Of each quantizer the sums and the largest error; behind those the seconds. */
+static void pack(void *context, int64_t *sums, int64_t *maxima)
+{
+    const struct scoring *scoring = context;
+    for (int i = 0; i < scoring->num; i++, sums += ENCODING_SUMS)
+        encoding_pack(&scoring->totals[i], sums, &maxima[i]);
+    maxima[scoring->num] = reduce_bits(scoring->seconds);
 }
 
 enum status score_vector(const struct walk *walk, const struct level_table *table, int num,
                          struct encoding *encoding)
 {
     enum status status;
-    struct encode_totals *totals = NULL;
-    struct sums *sums = NULL;
-    int64_t *maxima = NULL;
-    double start = clock_seconds(), seconds = 0;
-    QO_TRY(memory_alloc("totals of quantizers", num, sizeof *totals, &totals));
-    QO_TRY(memory_alloc("sums of quantizers", num, sizeof *sums, &sums));
-    QO_TRY(memory_alloc("maxima of quantizers", num + 1, sizeof *maxima, &maxima));
-    QO_TRY(walk->engine->kernels->score(walk->engine, &walk->tile, table, num, totals));
-    seconds = clock_seconds() - start; /* before anybody waits for another */
+    struct scoring scoring = {.walk = walk, .table = table, .num = num};
+    struct visit visit = {.what = "scoring",
+                          .context = &scoring,
+                          .num_sums = num * ENCODING_SUMS,
+                          .num_maxima = num + 1,
+                          .look = score_tile,
+                          .pack = pack};
+    int64_t *words = NULL;
+    QO_TRY(memory_alloc("totals of quantizers", num, sizeof *scoring.totals, &scoring.totals));
+    QO_TRY(memory_alloc("sums of quantizers", WALK_CONTROLS + visit.num_sums + visit.num_maxima,
+                        sizeof *words, &words));
 done:
     if ((status = comm_agree(walk->comm, status)) == QO_OK)
-        reduce_totals(walk, totals, num, seconds, sums, maxima, encoding);
-    memory_free(totals);
-    memory_free(sums);
-    memory_free(maxima);
+        status = walk_over(walk, &visit, words);
+    for (int i = 0; i < num && status == QO_OK; i++) {
+        const int64_t *sums = words + WALK_CONTROLS, *maxima = sums + visit.num_sums;
+        encoding_unpack(&sums[i * ENCODING_SUMS], maxima[i], &encoding[i]);
+        encoding[i].seconds = reduce_number(maxima[num]) / num;
+    }
+    memory_free(scoring.totals);
+    memory_free(words);
     return status;
 }

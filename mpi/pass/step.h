@@ -16,7 +16,8 @@ struct step_context {
 /*
  * Collective. One Lloyd step, as struct look asks for it (context is a struct step_context):
  * assigns each element to its nearest level, and adds counts, residuals, squared errors and
- * failures over the ranks in one allreduce (and asks for failures before, over NCCL). The same status and sums on every rank.
+ * failures over the ranks in one allreduce (and asks for failures before, over NCCL). The same
+ * status and sums on every rank.
  */
 QO_MUST_USE enum status step_assign(void *context, const double *level, int k,
                                     struct level_sums *sums);

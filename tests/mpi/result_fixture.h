@@ -115,6 +115,9 @@ static inline struct result result_of(const struct made *m)
 static const struct file_header header = {
     "1.2.3", "2024-02-29T12:00:00Z", "quantopt_mpi --x", "num_bits: 3\n", "cpu", "", 2, 1};
 
+/* The number of the result that is being written: one at a time here. */
+static int current_result;
+
 /* Writes this rank's codes; returns their digest by way of *digest. */
 static inline enum status write_codes(struct result_file *file, const struct made *m,
                                       uint64_t *digest)
@@ -122,12 +125,11 @@ static inline enum status write_codes(struct result_file *file, const struct mad
     struct shard shard = shard_of(m->n, comm.rank, comm.size);
     /* An empty shard begins where the vector ends, which may be inside a byte. */
     int64_t first = (shard.begin * m->bits + 7) / 8, end = (shard.end * m->bits + 7) / 8;
-    int64_t largest = (shard_largest(m->n, comm.size) * m->bits + 7) / 8;
     uint8_t *codes = malloc((size_t)(end - first) + 1);
     for (int64_t i = first; codes && i < end; i++)
         codes[i - first] = code_byte(m, i);
     *digest = result_digest_codes(codes, first, end - first, QO_BLOCK / 8 * m->bits);
-    enum status status = result_file_write_codes(file, codes, first, end - first, largest);
+    enum status status = result_file_write_codes(file, current_result, codes, first, end - first);
     free(codes);
     return status;
 }
@@ -150,7 +152,7 @@ static inline enum status write_outliers(struct result_file *file, const struct 
             memcpy(value + (size_t)(i - from) * size, &bits, size);
         }
         *digest += result_digest_outliers(m->type, index, value, to - from);
-        status = result_file_write_outliers(file, index, value, from, to - from);
+        status = result_file_write_outliers(file, current_result, index, value, from, to - from);
     }
     return status;
 }
@@ -161,26 +163,28 @@ static inline enum status write_result(struct result_file *file, const struct ma
     uint64_t digest = 0;
     enum status status = result_file_begin_result(file, &result);
     if (status == QO_OK)
-        status = write_codes(file, m, &digest);
+        status = comm_agree(&comm, write_codes(file, m, &digest));
+    if (status == QO_OK)
+        status = result_file_begin_outliers(file, current_result, m->outliers);
     if (status == QO_OK && m->outliers)
-        status = write_outliers(file, m, &digest);
+        status = comm_agree(&comm, write_outliers(file, m, &digest));
     if (status != QO_OK)
         return status;
     reduce_sum(&comm, (int64_t *)&digest, 1);
     result.digest = digest + result_digest_levels(result.solution.level, result.solution.k);
-    return result_file_end_result(file, &result);
+    return result_file_end_result(file, current_result++, &result);
 }
 
 /* All but publishing, of the first `count` results; the file is abandoned after a failure. */
 static inline enum status write_up_to(const char *path, int count, struct result_file **file)
 {
     char name[64];
-    enum status status = result_file_create(&comm, path, &header, file);
+    enum status status = result_file_create(&comm, path, &header, 0, file);
     for (int i = 0; status == QO_OK && i < count; i++) {
         struct vector_info info = info_of(&made[i], name);
         struct vector_stats stats = stats_of(&made[i]);
         if (i == 0 || strcmp(made[i].name, made[i - 1].name) != 0)
-            status = result_file_begin_vector(*file, &info, &stats);
+            current_result = 0, status = result_file_begin_vector(*file, &info, &stats);
         if (status == QO_OK)
             status = write_result(*file, &made[i]);
     }

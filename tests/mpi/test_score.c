@@ -70,8 +70,8 @@ static void test_scores_that_differ_from_encodings(void **state)
     struct encoding scored[NUM], encoded;
     draw(values);
     subject_open(&subject, values);
-    uint8_t *codes = calloc(1, (size_t)subject.walk.tile.n + 1);
-    assert_true(table && codes);
+    struct given *given = calloc(1, sizeof *given);
+    assert_true(table && given);
     for (int i = 0; i < NUM; i++)
         make_table(&table[i], i % 8 + 1, i % 3 ? 2.5 : 10);
     assert_int_equal(score_vector(&subject.walk, table, NUM, scored), QO_OK);
@@ -79,12 +79,13 @@ static void test_scores_that_differ_from_encodings(void **state)
     for (int i = 0; i < N; i++)
         outliers += fabs((double)values[i]) > 2.5;
     for (int i = 0; i < NUM; i++) {
-        assert_int_equal(encode_vector(&subject.walk, &table[i], codes, &encoded), QO_OK);
+        struct encode_job job = encode_job_of(&subject, &table[i], 1, given, &encoded);
+        assert_int_equal(encode_vector(&job), QO_OK);
         assert_true(scored[i].error == encoded.error && scored[i].error > 0);
         assert_true(scored[i].max_error == encoded.max_error);
         assert_true(scored[i].num_outliers == (i % 3 ? outliers : 0));
     }
-    free(codes);
+    free(given);
     free(table);
     subject_close(&subject);
 }
