@@ -13,6 +13,7 @@
 
 #include "fault.h"
 #include "hdf5_dataset.h"
+#include "hdf5_direct.h"
 #include "log.h"
 #include "memory.h"
 
@@ -143,6 +144,7 @@ static enum status add_vector(struct hdf5_scan *scan, hid_t dataset, const char 
         QO_TRY(hdf5_dataset_check(dataset, origin, entry));
         if (!scan->request->ignore_fills)
             QO_TRY(hdf5_dataset_fills(dataset, origin, &entry->info));
+        hdf5_direct_find(dataset, entry);
     }
     QO_TRY(catalog_add(scan->catalog, entry));
 done:
@@ -433,6 +435,7 @@ static enum status scan_one(const struct source_request *request, hid_t file, co
         QO_TRY(hdf5_dataset_check(id, origin, &entry));
         if (!request->ignore_fills)
             QO_TRY(hdf5_dataset_fills(id, origin, &entry.info));
+        hdf5_direct_find(id, &entry);
     }
     /* Only now: messages above name the dataset by its origin. */
     entry.info.name = name;

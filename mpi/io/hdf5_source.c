@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * HDF5 inputs: reading a range of the flattened array by hyperslabs. A range in C order is a few
- * boxes (rows that it cuts, and whole ones between), each box is read in as few calls as the limits
+ * HDF5 inputs. What lies in a row in the file is read there (hdf5_direct.h), the rest by the
+ * library: reading a range of the flattened array by hyperslabs. A range in C order is a few boxes
+ * (rows that it cuts, and whole ones between), each box is read in as few calls as the limits
  * allow, cut where chunks end. Elements come as they are stored and are turned to this machine's
  * byte order here, so that every bit of a NaN arrives too.
  */
@@ -12,7 +13,9 @@
 
 #include "fault.h"
 #include "hdf5_dataset.h"
+#include "hdf5_direct.h"
 #include "hdf5_scan.h"
+#include "input_file.h"
 
 /* The library keeps about 6 KiB for each chunk that a call touches; measured, more chunks a call
  * are slower. */
@@ -61,16 +64,12 @@ static bool hdf5_recognises(const struct file_head *head)
     return false;
 }
 
-/* Each rank opens the file by itself and for reading only: nothing has to be agreed upon. */
+/* A descriptor for the vectors that are read without the library, from the first of them on; the
+ * library opens the file when one needs it. */
 static enum status hdf5_open(struct handle *handle, const struct entry *entry)
 {
-    hid_t file;
-    h5_lock();
-    enum status status = h5_open(entry->file, &file);
-    h5_unlock();
-    if (status == QO_OK)
-        handle->file_id = file;
-    return status;
+    bool wanted = entry->offset > 0 && handle->fd < 0;
+    return wanted ? hdf5_direct_open(entry, &handle->fd) : QO_OK;
 }
 
 /* Without a word if it fails: nothing was written. */
@@ -86,6 +85,9 @@ static void close_dataset(struct handle *handle)
 static void hdf5_close(struct handle *handle)
 {
     hid_t file = handle->file_id;
+    input_file_close(&handle->fd);
+    if (file < 0)
+        return;
     h5_lock();
     close_dataset(handle);
     h5_close(&file);
@@ -187,14 +189,18 @@ static enum status open_dataset(struct handle *handle, const struct entry *entry
     /* By address: the text is the source's, one for each entry. */
     if (handle->dataset == entry->dataset && handle->dataset)
         return QO_OK;
-    hid_t dataset = H5I_INVALID_HID;
+    enum status status = QO_OK;
+    hid_t dataset = H5I_INVALID_HID, file = handle->file_id;
     close_dataset(handle);
-    enum status status = open_with_cache(handle->file_id, entry, &dataset);
-    if (status != QO_OK)
-        return status;
+    /* Each rank opens the file by itself and for reading only: nothing has to be agreed upon. */
+    if (file < 0)
+        QO_TRY(h5_open(entry->file, &file));
+    handle->file_id = file;
+    QO_TRY(open_with_cache(file, entry, &dataset));
     handle->dataset_id = dataset;
     handle->dataset = entry->dataset;
-    return QO_OK;
+done:
+    return status;
 }
 
 /* What reading_init opened; the dataset is the handle's. */
@@ -401,17 +407,22 @@ done:
     return status;
 }
 
-/* One hold of the lock for the range: a thread that wants it waits for a tile at most, while locks
- * for each part could keep it waiting for as long as there are parts. */
+/* Through the library with one hold of its lock for the range: a thread that wants it waits for a
+ * tile at most, while a hold for each part could keep it waiting as long as there are parts. */
 static enum status hdf5_read(struct handle *handle, const struct entry *entry, int64_t begin,
                              int64_t end, void *x)
 {
+    enum status status;
+    QO_TRY(hdf5_open(handle, entry)); /* the file's first vector may have been of the other kind */
+    if (entry->offset > 0 && handle->fd >= 0)
+        return input_file_read_entry(handle, entry, begin, end, x);
     h5_lock();
-    enum status status = read_stored(handle, entry, begin, end, x);
+    status = read_stored(handle, entry, begin, end, x);
     h5_unlock();
     /* At the end, in one go over memory that is at hand. */
     if (status == QO_OK && entry->is_swapped)
         element_swap_bytes(entry->info.type, x, end - begin);
+done:
     return status;
 }
 

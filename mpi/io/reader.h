@@ -19,16 +19,24 @@
 /* The most that one read of a file moves: MPI and HDF5 count in int, Linux stops at 2 GiB. */
 #define READER_MAX_CALL ((int64_t)1 << 30)
 
+/* How a file looks from outside: its size and when it was last written. One that looks the same on
+ * two ranks, or at two times, holds the same. */
+struct file_look {
+    int64_t size, seconds, nanoseconds;
+};
+
 /* One vector and all that is needed to read it on any rank. */
 struct entry {
     struct vector_info info; /* name: see catalog_add; origin is made there */
     const struct reader *reader;
-    char *file;      /* path to be opened; the kind of a vector that has no file */
-    char *dataset;   /* path inside the file (HDF5) or tensor, or NULL */
-    int64_t offset;  /* of element 0 in the file, in bytes, where the reader needs it */
-    bool is_swapped; /* stored in the other byte order than this machine's */
-    bool is_fortran; /* stored in Fortran order; never set for 0 or 1 dimensions */
-    uint64_t seed;   /* of a vector that is made, not read */
+    char *file;     /* path to be opened; the kind of a vector that has no file */
+    char *dataset;  /* path inside the file (HDF5) or tensor, or NULL */
+    int64_t offset; /* of element 0 in the file, in bytes, where the reader needs it; HDF5: 0 if
+                       only the library can read it */
+    struct file_look look; /* of an HDF5 file at the scan, if offset is not 0 */
+    bool is_swapped;       /* stored in the other byte order than this machine's */
+    bool is_fortran;       /* stored in Fortran order; never set for 0 or 1 dimensions */
+    uint64_t seed;         /* of a vector that is made, not read */
     /*
      * Why the vector cannot be read, where that is known from the scan; QO_OK and NULL else. It is
      * raised only if the vector is asked for, which is known only once all vectors have their

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "h5_make.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "fault.h"
 #include "h5_output.h"
@@ -397,6 +399,13 @@ static void test_a_flipped_bit_under_a_checksum_believed(void **state)
     close_file(&opened);
 }
 
+/* Gives a file a time of its own: that of a file system may stand still between two writes. */
+static void set_written(const char *path, time_t seconds)
+{
+    const struct timespec times[2] = {{.tv_sec = seconds}, {.tv_sec = seconds}};
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
 static void test_a_file_that_changes_after_the_scan(void **state)
 {
     (void)state;
@@ -408,6 +417,7 @@ static void test_a_file_that_changes_after_the_scan(void **state)
     assert_int_equal(open_file(&opened), QO_OK);
     reader_hdf5.close(&opened.handle);
     free(make_file(ELEMENT_F32, false, 2, other, H5P_DEFAULT));
+    set_written("a.h5", 1);
     opened.handle = closed;
     assert_int_equal(reader_hdf5.open(&opened.handle, &opened.catalog.entry[0]), QO_OK);
     assert_int_equal(read_range(&opened, 0, 0, 10, x), QO_DATA);
@@ -415,6 +425,7 @@ static void test_a_file_that_changes_after_the_scan(void **state)
     reader_hdf5.close(&opened.handle);
 
     free(make_file(ELEMENT_F32, true, 2, dims, H5P_DEFAULT));
+    set_written("a.h5", 2);
     opened.handle = closed;
     assert_int_equal(reader_hdf5.open(&opened.handle, &opened.catalog.entry[0]), QO_OK);
     assert_int_equal(read_range(&opened, 0, 0, 10, x), QO_DATA);
@@ -434,17 +445,21 @@ static void test_zeros_for_the_part_of_a_file_cut_while_it_is_open(void **state)
 {
     (void)state;
     struct opened opened;
-    const hsize_t n = 100000;
+    const hsize_t n = 100000, chunk = 100000;
     float *x = malloc(n * sizeof *x);
     assert_non_null(x);
-    char *truth = make_file(ELEMENT_F32, false, 1, &n, H5P_DEFAULT);
-    assert_int_equal(open_file(&opened), QO_OK);
-    expect_range(&opened, 0, truth, 0, (int64_t)n);
-    assert_int_equal(truncate("a.h5", 100000), 0);
-    assert_int_equal(read_range(&opened, 0, 0, (int64_t)n, x), QO_DATA);
-    assert_says("a.h5:/x: the file was cut while it was read");
-    close_file(&opened);
-    free(truth);
+    for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
+        char *truth =
+            make_file(ELEMENT_F32, false, 1, &n, is_chunked ? h5_chunks(1, &chunk) : H5P_DEFAULT);
+        assert_int_equal(open_file(&opened), QO_OK);
+        expect_range(&opened, 0, truth, 1, 2);
+        assert_int_equal(truncate("a.h5", 100000), 0);
+        assert_int_equal(read_range(&opened, 0, 0, (int64_t)n, x), QO_DATA);
+        assert_says(is_chunked ? "a.h5:/x: the file was cut while it was read"
+                               : "a.h5:/x: ends at byte 100000, before byte 40");
+        close_file(&opened);
+        free(truth);
+    }
     free(x);
 }
 
@@ -454,13 +469,143 @@ static void test_a_failing_read_without_a_status(void **state)
     struct opened opened;
     const hsize_t n = 1000;
     float x[1000];
+    for (int is_chunked = 0; is_chunked < 2; is_chunked++) {
+        char *truth =
+            make_file(ELEMENT_F32, false, 1, &n, is_chunked ? h5_chunks(1, &n) : H5P_DEFAULT);
+        assert_int_equal(open_file(&opened), QO_OK);
+        expect_range(&opened, 0, truth, 0, 1);
+        setenv("QUANTOPT_FAULT", "1", 1);
+        fault_setup(0);
+        assert_int_equal(read_range(&opened, 0, 0, 1000, x), QO_IO);
+        assert_says(is_chunked ? "a.h5:/x: a read failed"
+                               : "a.h5:/x: reading 4000 bytes at byte 2048 failed");
+        expect_range(&opened, 0, truth, 0, 1000);
+        close_file(&opened);
+        free(truth);
+    }
+}
+
+/* Whether the last read went without the library. */
+static bool was_direct(const struct opened *opened)
+{
+    return opened->handle.fd >= 0 && opened->handle.file_id < 0;
+}
+
+static void test_the_library_asked_where_it_need_not_be_or_not_where_it_must(void **state)
+{
+    (void)state;
+    const hsize_t n = 60;
+    for (int storage = 0; storage < NUM_STORAGES; storage++)
+        for (int big = 0; big < 2; big++) {
+            struct opened opened;
+            char *truth = make_file(ELEMENT_F64, big, 1, &n, make_plist(storage, 1, &n));
+            assert_int_equal(open_file(&opened), QO_OK);
+            expect_range(&opened, 0, truth, 7, 60);
+            assert_int_equal(was_direct(&opened), storage == CONTIGUOUS);
+            close_file(&opened);
+            free(truth);
+        }
+}
+
+/* A file a.h5 with a user block that the library makes, or one that somebody put in front. */
+static char *make_with_user_block(hsize_t block, bool is_put_in_front, bool big)
+{
+    size_t size;
+    const hsize_t n = 50;
+    char *truth = make_truth(ELEMENT_F32, (int64_t)n, block), *stored = turn_bytes(truth, 50, 4);
+    hid_t plist = H5Pcreate(H5P_FILE_CREATE);
+    H5Pset_userblock(plist, is_put_in_front ? 0 : block);
+    hid_t file = H5Fcreate("a.h5", H5F_ACC_TRUNC, plist, H5P_DEFAULT);
+    h5_dataset(file, "/x", h5_float(ELEMENT_F32, big), 1, &n, H5P_DEFAULT, big ? stored : truth);
+    H5Fclose(file);
+    H5Pclose(plist);
+    free(stored);
+    if (!is_put_in_front)
+        return truth;
+    char *bytes = h5_slurp("a.h5", &size), *longer = calloc(1, size + block);
+    assert_non_null(longer);
+    memcpy(longer + block, bytes, size);
+    h5_spill("a.h5", longer, size + block);
+    free(bytes);
+    free(longer);
+    return truth;
+}
+
+static void test_numbers_behind_a_user_block_taken_from_the_wrong_place(void **state)
+{
+    (void)state;
+    for (hsize_t block = 512; block <= 8192; block *= 2)
+        for (int form = 0; form < 4; form++) {
+            struct opened opened;
+            char *truth = make_with_user_block(block, form & 1, form & 2);
+            assert_int_equal(open_file(&opened), QO_OK);
+            expect_range(&opened, 0, truth, 0, 50);
+            expect_range(&opened, 0, truth, 31, 32);
+            assert_true(was_direct(&opened));
+            close_file(&opened);
+            free(truth);
+        }
+}
+
+static void test_storage_that_does_not_exist_read_as_rubbish(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 40;
+    const double fill = 7.25;
+    double truth[40];
+    for (int i = 0; i < 40; i++)
+        truth[i] = fill;
+    hid_t plist = H5Pcreate(H5P_DATASET_CREATE), file = h5_create("a.h5");
+    H5Pset_fill_value(plist, H5T_NATIVE_DOUBLE, &fill);
+    h5_dataset(file, "/x", h5_float(ELEMENT_F64, true), 1, &n, plist, NULL);
+    h5_dataset(file, "/y", h5_float(ELEMENT_F64, false), 1, &n, H5P_DEFAULT, truth);
+    H5Fclose(file);
+    assert_int_equal(open_file(&opened), QO_OK);
+    for (int turn = 0; turn < 2; turn++) {
+        expect_range(&opened, 0, (const char *)truth, 0, 40);
+        expect_range(&opened, 1, (const char *)truth, 3, 40);
+    }
+    close_file(&opened);
+}
+
+static void test_a_file_that_is_written_to_beside_the_vector(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 100;
     char *truth = make_file(ELEMENT_F32, false, 1, &n, H5P_DEFAULT);
     assert_int_equal(open_file(&opened), QO_OK);
-    setenv("QUANTOPT_FAULT", "1", 1);
-    fault_setup(0);
-    assert_int_equal(read_range(&opened, 0, 0, 1000, x), QO_IO);
-    assert_says("a.h5:/x: ");
+    reader_hdf5.close(&opened.handle);
+    hid_t file = H5Fopen("a.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+    h5_counting(file, "/y", 5);
+    /* The vector moves to another place: what was there may be anything. */
+    H5Ldelete(file, "/x", H5P_DEFAULT);
+    h5_counting(file, "/a", 64);
+    h5_dataset(file, "/x", h5_float(ELEMENT_F32, false), 1, &n, H5P_DEFAULT, truth);
+    H5Fclose(file);
+    set_written("a.h5", 1);
+    opened.handle = closed;
+    expect_range(&opened, 0, truth, 0, 100);
+    assert_false(was_direct(&opened));
+    close_file(&opened);
+    free(truth);
+}
+
+static void test_numbers_of_the_file_that_holds_a_link_instead_of_its_target(void **state)
+{
+    (void)state;
+    struct opened opened;
+    const hsize_t n = 1000;
+    char *truth = make_file(ELEMENT_F32, false, 1, &n, H5P_DEFAULT);
+    assert_int_equal(rename("a.h5", "target.h5"), 0);
+    free(make_file(ELEMENT_F32, true, 1, &n, H5P_DEFAULT));
+    hid_t file = H5Fopen("a.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(H5Lcreate_external("target.h5", "/x", file, "/far", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    assert_int_equal(open_dataset(&opened, "far"), QO_OK);
     expect_range(&opened, 0, truth, 0, 1000);
+    assert_false(was_direct(&opened));
     close_file(&opened);
     free(truth);
 }
@@ -575,6 +720,11 @@ int main(void)
         TEST(test_a_file_that_changes_after_the_scan),
         TEST(test_zeros_for_the_part_of_a_file_cut_while_it_is_open),
         TEST(test_a_failing_read_without_a_status),
+        TEST(test_the_library_asked_where_it_need_not_be_or_not_where_it_must),
+        TEST(test_numbers_behind_a_user_block_taken_from_the_wrong_place),
+        TEST(test_storage_that_does_not_exist_read_as_rubbish),
+        TEST(test_a_file_that_is_written_to_beside_the_vector),
+        TEST(test_numbers_of_the_file_that_holds_a_link_instead_of_its_target),
         TEST(test_a_thread_that_reads_in_the_way_of_one_that_writes),
     };
     log_setup(false, LOG_QUIET);
