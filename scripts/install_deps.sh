@@ -4,7 +4,9 @@
 #
 #   scripts/install_deps.sh                 to build and run, and for scripts/*.py
 #   scripts/install_deps.sh --with-tests    also for scripts/test.sh: clang, cmocka, shellcheck,
-#                                           and for scripts/bundle.sh: patchelf
+#                                           for scripts/bundle.sh: patchelf, and for
+#                                           scripts/slurm_cluster.sh: Slurm, of which no service is
+#                                           started or enabled here
 set -euo pipefail
 
 packages=(
@@ -13,6 +15,8 @@ packages=(
     libjansson-dev libyaml-dev librandom123-dev libxxhash-dev libgmp-dev
     python3 python3-h5py python3-numpy python3-matplotlib
 )
+# What a package would start by itself, and shall not: no machine becomes a cluster by this.
+services=(munge slurmctld slurmd)
 # clang's sanitizers are a package of their own on some releases only.
 optional=()
 
@@ -20,13 +24,33 @@ case "${1:-}" in
 "") ;;
 --with-tests)
     packages+=(g++ libcmocka-dev clang libomp-dev hdf5-tools shellcheck patchelf)
+    packages+=(slurmctld slurmd slurm-client munge libpmix2)
     optional+=(libclang-rt-dev)
     ;;
 *)
-    sed -n '3,7s/^# \{0,1\}//p' "$0"
+    sed -n '3,9s/^# \{0,1\}//p' "$0"
     exit 64
     ;;
 esac
+
+# Installs packages with a policy that starts no service, unless the machine has a policy already.
+install_quietly() {
+    local policy=/usr/sbin/policy-rc.d name new=()
+    for name in "${services[@]}"; do
+        installed "$name" || new+=("$name")
+    done
+    if [ ! -e $policy ]; then
+        trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee $policy >/dev/null
+        "${as_root[@]}" chmod 755 $policy
+    fi
+    "${as_root[@]}" apt-get install -q -y --no-install-recommends "$@"
+    for name in ${new[@]+"${new[@]}"}; do
+        if installed "$name" && command -v systemctl >/dev/null; then
+            "${as_root[@]}" systemctl disable --quiet "$name" || true
+        fi
+    done
+}
 
 installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
@@ -68,5 +92,5 @@ for package in "${optional[@]}"; do
 done
 if [ ${#missing[@]} != 0 ]; then
     echo "install_deps.sh: installing ${missing[*]}"
-    "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}"
+    install_quietly "${missing[@]}"
 fi
