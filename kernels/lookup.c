@@ -87,6 +87,8 @@ static int halvings(const struct lookup *lookup, struct range r, int most)
     struct range half = {r.base, r.span - 1, r.first, 0};
     half = range_fit(lookup, half, r.last);
     int left = halvings(lookup, half, most - 1);
+    if (left == most - 1) /* the other half cannot ask for more */
+        return most;
     half.base += (uint64_t)1 << half.span;
     half = range_fit(lookup, half, r.last);
     int right = halvings(lookup, half, most - 1);

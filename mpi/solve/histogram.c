@@ -95,16 +95,10 @@ void histogram_add_product(uint64_t words[3], unsigned __int128 x, uint64_t y, b
     }
 }
 
-enum status histogram_finer_map(const struct histogram *histogram, const uint64_t *low, int64_t n,
-                                struct cell_map *finer)
+enum status histogram_map(struct cell_map *map, enum element_type type, const uint64_t *low,
+                          int64_t n)
 {
-    const struct cell_map *map = &histogram->map;
-    int64_t first = 0, last = map->num_cells - 1;
-    while (first < last && histogram->cells[first].count == 0)
-        first++;
-    while (last > first && histogram->cells[last].count == 0)
-        last--;
-    return cell_map_init(finer, map->type, low, n, map->low[first], histogram_last_key(map, last));
+    return cell_map_init(map, type, low, n, 0, 0);
 }
 
 /* What a scan for distinct values has found. */
@@ -212,7 +206,7 @@ enum status histogram_split(const struct histogram *histogram, double lo, double
     int64_t n = split_lows(histogram, lo, hi, parts, NULL);
     QO_TRY(memory_alloc("finer cells", n, sizeof *low, &low));
     split_lows(histogram, lo, hi, parts, low);
-    QO_TRY(histogram_finer_map(histogram, low, n, finer));
+    QO_TRY(histogram_map(finer, histogram->map.type, low, n));
 done:
     memory_free(low);
     return status;

@@ -22,10 +22,10 @@ static inline unsigned __int128 histogram_sum(const struct cell *cell)
  * may be. */
 void histogram_add_product(uint64_t words[3], unsigned __int128 x, uint64_t y, bool subtract);
 
-/* Local. A map of cells low[n] in place of the histogram's: its buckets reach from the first to the
- * last cell that holds anything. */
-QO_MUST_USE enum status histogram_finer_map(const struct histogram *histogram, const uint64_t *low,
-                                            int64_t n, struct cell_map *finer);
+/* Local. The map of cells low[n], as cell_map_init asks for them. It has one bucket: walks find
+ * cells by a lookup (kernels/lookup.h), and what else asks for a cell asks for a few. */
+QO_MUST_USE enum status histogram_map(struct cell_map *map, enum element_type type,
+                                      const uint64_t *low, int64_t n);
 
 /* Pure. log2 of the smallest positive number of a type: every number is an integer times it. */
 int histogram_unit(enum element_type type);

@@ -67,9 +67,6 @@
  * when the extremes become outliers. */
 #define EVEN_CELLS 8192
 
-/* The widest bucket table that cell_map_init makes; more buckets are merged by doubling. */
-#define MAX_BUCKETS 65536
-
 /* A stretch between samples, from sample `first` to sample `last` of the rest. */
 struct span {
     int64_t first, last;
@@ -94,21 +91,34 @@ struct plan {
     int64_t num_wanted; /* cells for all wishes */
 };
 
+/* Sorts from[n] into to[n] by the byte at `shift`, equal ones in the order they have. */
+static void sort_by_byte(const uint64_t *from, uint64_t *to, int64_t n, int shift)
+{
+    int64_t start[257] = {0};
+    for (int64_t i = 0; i < n; i++)
+        start[((from[i] >> shift) & 255) + 1]++;
+    for (int b = 0; b < 256; b++)
+        start[b + 1] += start[b];
+    for (int64_t i = 0; i < n; i++)
+        to[start[(from[i] >> shift) & 255]++] = from[i];
+}
+
 /* Sorts key[n] by bytes, the least first; bytes in which all keys agree are skipped. */
 static void sort_keys(uint64_t *key, uint64_t *scratch, int64_t n)
 {
+    uint64_t differ = 0, *from = key, *to = scratch;
+    for (int64_t i = 1; i < n; i++)
+        differ |= key[i] ^ key[0];
     for (int shift = 0; shift < 64; shift += 8) {
-        int64_t start[257] = {0};
-        for (int64_t i = 0; i < n; i++)
-            start[((key[i] >> shift) & 255) + 1]++;
-        if (n == 0 || start[((key[0] >> shift) & 255) + 1] == n)
+        if ((differ >> shift & 255) == 0)
             continue;
-        for (int b = 0; b < 256; b++)
-            start[b + 1] += start[b];
-        for (int64_t i = 0; i < n; i++)
-            scratch[start[(key[i] >> shift) & 255]++] = key[i];
-        memcpy(key, scratch, (size_t)n * sizeof *key);
+        sort_by_byte(from, to, n, shift);
+        uint64_t *other = from;
+        from = to;
+        to = other;
     }
+    if (from != key)
+        memcpy(key, from, (size_t)n * sizeof *key);
 }
 
 /* Lets a cell begin at a key. When the table is full a wish is dropped: binades come first and
@@ -133,11 +143,11 @@ static void plan_isolate(struct plan *plan, uint64_t key)
 }
 
 /* All binades, each in a few parts: 8 for the 512 of float32, 2 for the 4096 of float64. */
-static void plan_binades(struct plan *plan, bool whole)
+static void plan_binades(struct plan *plan)
 {
     uint64_t binade = cell_map_binade(plan->type);
     uint64_t count = element_last_key(plan->type) / binade + 1;
-    uint64_t parts = whole ? 1 : plan->type == ELEMENT_F32 ? 8 : 2;
+    uint64_t parts = plan->type == ELEMENT_F32 ? 8 : 2;
     for (uint64_t i = 0; i < count; i++) {
         for (uint64_t j = 0; j < parts; j++)
             plan_cut(plan, i * binade + j * (binade / parts));
@@ -390,81 +400,7 @@ static enum status plan_deal(struct plan *plan)
     return status;
 }
 
-/* log2 of the keys in a bucket, as cell_map_init chooses it. */
-static int bucket_shift(uint64_t first, uint64_t last)
-{
-    int shift = 0;
-    while ((last - first) >> shift >= MAX_BUCKETS)
-        shift++;
-    return shift;
-}
-
-/* The number of low[n] at or below a key. */
-static int64_t rank_of(const uint64_t *low, int64_t n, uint64_t key)
-{
-    int64_t first = 0;
-    while (n > 0) {
-        int64_t half = n / 2;
-        if (low[first + half] <= key) {
-            first += half + 1;
-            n -= half + 1;
-        } else {
-            n = half;
-        }
-    }
-    return first;
-}
-
-/* Steps of bisection, over some samples, if the buckets lie between two keys. */
-static int64_t search_cost(const struct plan *plan, const uint64_t *key, int64_t n, uint64_t first,
-                           uint64_t last)
-{
-    enum { LOOKS = 64 };
-    int shift = bucket_shift(first, last);
-    int64_t cost = 0;
-    for (int i = 0; i < LOOKS; i++) {
-        uint64_t x = key[n * (2 * i + 1) / (2 * LOOKS)], end = element_last_key(plan->type);
-        uint64_t at = x <= first ? 0 : ((x > last ? last : x) - first) >> shift;
-        uint64_t begin = at == 0 ? 0 : first + (at << shift);
-        if (at < (last - first) >> shift)
-            end = first + ((at + 1) << shift);
-        int64_t cells =
-            rank_of(plan->low, plan->num_lows, end) - rank_of(plan->low, plan->num_lows, begin);
-        for (; cells > 0; cells /= 2)
-            cost++;
-    }
-    return cost;
-}
-
-/* Chooses, among some quantiles of the sorted sample, the keys between which buckets help most:
- * with zeros or fills far from the rest, the whole range would leave the rest in a few buckets. One
- * more bucket on each side takes what lies outside. */
-static void plan_buckets(const struct plan *plan, const uint64_t *key, int64_t n, uint64_t *first,
-                         uint64_t *last)
-{
-    static const double quantile[] = {0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1};
-    enum { NUM = sizeof quantile / sizeof *quantile };
-    int64_t best = INT64_MAX;
-    *first = 0;
-    *last = element_last_key(plan->type);
-    for (int i = 0; n > 0 && i < NUM * NUM; i++) {
-        uint64_t a = key[(int64_t)(quantile[i / NUM] * (double)(n - 1))];
-        uint64_t b = key[(int64_t)(quantile[i % NUM] * (double)(n - 1))];
-        if (a > b)
-            continue;
-        uint64_t bucket = (uint64_t)1 << bucket_shift(a, b);
-        a -= a < bucket ? a : bucket;
-        b += element_last_key(plan->type) - b < bucket ? 0 : bucket;
-        int64_t cost = search_cost(plan, key, n, a, b);
-        if (cost < best) {
-            best = cost;
-            *first = a;
-            *last = b;
-        }
-    }
-}
-
-/* A cell a key, and a bucket a cell: nothing to search for. */
+/* A cell a key: nothing to search for. */
 static enum status plan_every_key(struct cell_map *map, enum element_type type)
 {
     enum status status;
@@ -473,23 +409,48 @@ static enum status plan_every_key(struct cell_map *map, enum element_type type)
     QO_TRY(memory_alloc("cells", n, sizeof *low, &low));
     for (int64_t i = 0; i < n; i++)
         low[i] = (uint64_t)i;
-    QO_TRY(cell_map_init(map, type, low, n, 0, (uint64_t)n - 1));
+    QO_TRY(histogram_map(map, type, low, n));
 done:
     memory_free(low);
     return status;
 }
 
-enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_t *key, int64_t n,
-                           bool whole)
+/* Merges the distinct ones of sorted key[n] and the beginnings of all binades into low[]; returns
+ * their number. */
+static int64_t merge_binades(enum element_type type, const uint64_t *key, int64_t n, uint64_t *low)
+{
+    uint64_t binade = cell_map_binade(type), count = element_last_key(type) / binade + 1;
+    int64_t num = 0, i = 0;
+    for (uint64_t b = 0; b < count; b++) {
+        low[num++] = b * binade;
+        for (; i < n && key[i] / binade == b; i++)
+            if (key[i] != low[num - 1])
+                low[num++] = key[i];
+    }
+    return num;
+}
+
+/* A cell for each distinct value of a vector that is known as a whole. */
+static enum status plan_whole(struct cell_map *map, enum element_type type, uint64_t *key,
+                              int64_t n)
+{
+    enum status status;
+    int64_t most = n + (int64_t)(element_last_key(type) / cell_map_binade(type)) + 1;
+    uint64_t *low = NULL; /* serves for sorting first */
+    QO_TRY(memory_alloc_large("cells", most, sizeof *low, &low));
+    sort_keys(key, low, n);
+    QO_TRY(histogram_map(map, type, low, merge_binades(type, key, n, low)));
+done:
+    memory_free(low);
+    return status;
+}
+
+/* Cells by the density of a sample. */
+static enum status plan_sampled(struct cell_map *map, enum element_type type, uint64_t *key,
+                                int64_t n)
 {
     enum status status;
     struct plan plan = {.type = type};
-    uint64_t first, last;
-    *map = (struct cell_map){0};
-    assert(n >= 0 && n <= HISTOGRAM_SAMPLE);
-    /* 65,536 keys are few enough: no choice is to be made, and every figure is exact. */
-    if (element_size(type) == 2)
-        return plan_every_key(map, type);
     /* Room for the worst case; pages that are not touched cost nothing. */
     QO_TRY(memory_alloc_large("cells", MAX_LOWS, sizeof *plan.low, &plan.low));
     QO_TRY(memory_alloc_large("cells, sorting", MAX_LOWS, sizeof *plan.scratch, &plan.scratch));
@@ -498,17 +459,11 @@ enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_
     QO_TRY(memory_alloc_large("sample spans", 2 * n + 1, sizeof *plan.span, &plan.span));
     QO_TRY(memory_alloc_large("wishes", 2 * n + 1, sizeof *plan.wish, &plan.wish));
     sort_keys(key, plan.scratch, n);
-    plan_binades(&plan, whole);
-    if (whole) {
-        for (int64_t i = 0; i < n; i++)
-            plan_cut(&plan, key[i]);
-    } else {
-        plan_split_sample(&plan, key, n);
-        plan_rest(&plan);
-    }
+    plan_binades(&plan);
+    plan_split_sample(&plan, key, n);
+    plan_rest(&plan);
     QO_TRY(plan_deal(&plan));
-    plan_buckets(&plan, key, n, &first, &last);
-    QO_TRY(cell_map_init(map, type, plan.low, plan.num_lows, first, last));
+    QO_TRY(histogram_map(map, type, plan.low, plan.num_lows));
 done:
     memory_free(plan.low);
     memory_free(plan.scratch);
@@ -517,4 +472,15 @@ done:
     memory_free(plan.span);
     memory_free(plan.wish);
     return status;
+}
+
+enum status histogram_plan(struct cell_map *map, enum element_type type, uint64_t *key, int64_t n,
+                           bool whole)
+{
+    *map = (struct cell_map){0};
+    assert(n >= 0 && n <= HISTOGRAM_SAMPLE);
+    /* 65,536 keys are few enough: no choice is to be made, and every figure is exact. */
+    if (element_size(type) == 2)
+        return plan_every_key(map, type);
+    return whole ? plan_whole(map, type, key, n) : plan_sampled(map, type, key, n);
 }

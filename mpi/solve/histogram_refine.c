@@ -208,7 +208,7 @@ static enum status make_map(const struct wishes *wishes, struct cell_map *finer)
         return QO_OK;
     QO_TRY(memory_alloc_large("finer cells", n, sizeof *low, &low));
     write_lows(wishes, less, low);
-    QO_TRY(histogram_finer_map(histogram, low, n, finer));
+    QO_TRY(histogram_map(finer, histogram->map.type, low, n));
 done:
     memory_free(low);
     return status;

@@ -228,44 +228,6 @@ static void test_most_elements_are_slow_to_find(void **state)
     }
 }
 
-/* Steps of bisection a search takes, on average. */
-static double search_steps(const struct cell_map *map, const double *x)
-{
-    int64_t steps = 0;
-    for (int i = 0; i < LARGE; i++) {
-        uint64_t key = key_of(map->type, x[i]);
-        uint64_t b = key < map->origin ? 0 : (key - map->origin) >> map->shift;
-        if (b >= (uint64_t)map->num_buckets)
-            b = (uint64_t)map->num_buckets - 1;
-        for (int64_t cells = map->bucket[b + 1] - map->bucket[b]; cells > 0; cells /= 2)
-            steps++;
-    }
-    return (double)steps / LARGE;
-}
-
-/* Bisection among 65,536 cells takes 16 steps; zeros or fills far from the rest must not bring that
- * back. Two peaks of float64 do: one table of even steps cannot serve both. */
-static void test_search_degenerates(void **state)
-{
-    (void)state;
-    const struct {
-        enum kind kind;
-        enum element_type type;
-        double limit;
-    } cases[] = {{NORMAL, ELEMENT_F32, 7},    {NORMAL, ELEMENT_F64, 9}, {NARROW, ELEMENT_F64, 2},
-                 {FILLS, ELEMENT_F32, 6},     {SPARSE, ELEMENT_F64, 4}, {LOGNORMAL, ELEMENT_F64, 2},
-                 {TWO_PEAKS, ELEMENT_F64, 12}};
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        double *x = new_vector(cases[c].kind, cases[c].type);
-        struct histogram histogram = new_histogram(cases[c].type, x, LARGE);
-        double steps = search_steps(&histogram.map, x);
-        if (!(steps <= cases[c].limit))
-            fail_msg("kind %d: %g steps > %g", cases[c].kind, steps, cases[c].limit);
-        histogram_clear(&histogram);
-        free(x);
-    }
-}
-
 /* An adversary's sample: 5,000 clusters of deviation 1e-6, each with some 13 elements in the
  * sample, and gaps of 1 between. Ten cells a cluster are to be had; with cells in the gaps the blur
  * is 0.1. */
@@ -331,7 +293,6 @@ int main(void)
         cmocka_unit_test(test_repeated_value_shares_a_cell),
         cmocka_unit_test(test_bulk_gets_too_few_cells),
         cmocka_unit_test(test_most_elements_are_slow_to_find),
-        cmocka_unit_test(test_search_degenerates),
         cmocka_unit_test(test_gaps_take_all_cells),
         cmocka_unit_test(test_plan_of_nothing),
         cmocka_unit_test(test_memory_failure_leaves_a_map),
