@@ -15,6 +15,13 @@
 /* Of a path and the name of a link. */
 #define ALIAS_SIZE 4096
 
+static const struct h5_output closed = {.file = H5I_INVALID_HID,
+                                        .transfer = H5I_INVALID_HID,
+                                        .link_list = H5I_INVALID_HID,
+                                        .group_list = H5I_INVALID_HID,
+                                        .dataset_list = H5I_INVALID_HID,
+                                        .scalar = H5I_INVALID_HID};
+
 /* comm_agree, or of one process alone. */
 static enum status agree(const struct h5_output *output, enum status status)
 {
@@ -61,6 +68,42 @@ static hid_t plain_list(hid_t class, bool creates)
     if (list >= 0 && creates && H5Pset_obj_track_times(list, false) < 0)
         h5_close(&list);
     return list;
+}
+
+/* A list for links: names in UTF-8, groups on the way made. */
+static hid_t link_list(void)
+{
+    hid_t list = H5Pcreate(H5P_LINK_CREATE);
+    if (list >= 0 && (H5Pset_create_intermediate_group(list, 1) < 0 ||
+                      H5Pset_char_encoding(list, H5T_CSET_UTF8) < 0))
+        h5_close(&list);
+    return list;
+}
+
+/* A list for datasets: space is allocated when they are made, so that it can be reserved before
+ * the data, and not filled, which would write everything twice. */
+static hid_t dataset_list(void)
+{
+    hid_t list = plain_list(H5P_DATASET_CREATE, true);
+    if (list >= 0 && (H5Pset_layout(list, H5D_CONTIGUOUS) < 0 ||
+                      H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0 ||
+                      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0))
+        h5_close(&list);
+    return list;
+}
+
+/* What objects are made with; to be closed after a failure too. */
+static enum status make_lists(struct h5_output *output)
+{
+    enum status status = QO_OK;
+    const char *path = output->path;
+    QO_H5(output->link_list = link_list(), QO_NO_MEMORY, "%s: no memory", path);
+    QO_H5(output->group_list = plain_list(H5P_GROUP_CREATE, true), QO_NO_MEMORY, "%s: no memory",
+          path);
+    QO_H5(output->dataset_list = dataset_list(), QO_NO_MEMORY, "%s: no memory", path);
+    QO_H5(output->scalar = H5Screate(H5S_SCALAR), QO_NO_MEMORY, "%s: no memory", path);
+done:
+    return status;
 }
 
 static enum status set_driver(const struct h5_output *output, hid_t access_list)
@@ -132,16 +175,16 @@ enum status h5_output_open(struct h5_output *output, const struct comm *comm, co
 {
     enum status status;
     hid_t create_list = H5I_INVALID_HID, access_list = H5I_INVALID_HID;
-    *output = (struct h5_output){.comm = comm,
-                                 .path = path,
-                                 .file = H5I_INVALID_HID,
-                                 .transfer = H5I_INVALID_HID,
-                                 .is_parallel = comm && comm->size > 1};
+    *output = closed;
+    output->comm = comm;
+    output->path = path;
+    output->is_parallel = comm && comm->size > 1;
     QO_TRY(h5_setup());
     QO_H5(create_list = plain_list(H5P_FILE_CREATE, true), QO_NO_MEMORY, "%s: no memory", path);
     QO_H5(access_list = plain_list(H5P_FILE_ACCESS, false), QO_NO_MEMORY, "%s: no memory", path);
     QO_H5(output->transfer = plain_list(H5P_DATASET_XFER, false), QO_NO_MEMORY, "%s: no memory",
           path);
+    QO_TRY(make_lists(output));
     QO_TRY(set_driver(output, access_list));
 done:
     status = agree(output, status);
@@ -169,6 +212,10 @@ static enum status close_file(struct h5_output *output)
     enum status status = h5_close(&output->file) ? QO_OK : QO_IO;
     wait_end(output);
     h5_close(&output->transfer);
+    h5_close(&output->link_list);
+    h5_close(&output->group_list);
+    h5_close(&output->dataset_list);
+    h5_close(&output->scalar);
     return status;
 }
 
@@ -178,7 +225,7 @@ static enum status end(struct h5_output *output, enum status status)
     status = agree(output, status);
     output->broken = status;
     if (status == QO_OK)
-        *output = (struct h5_output){.file = H5I_INVALID_HID, .transfer = H5I_INVALID_HID};
+        *output = closed;
     return status;
 }
 
@@ -209,44 +256,15 @@ void h5_output_give_up(const struct h5_output *output, const struct comm *comm)
         comm_abort(comm, output->broken);
 }
 
-/* A list for links: names in UTF-8, groups on the way made. */
-static hid_t link_list(void)
-{
-    hid_t list = H5Pcreate(H5P_LINK_CREATE);
-    if (list >= 0 && (H5Pset_create_intermediate_group(list, 1) < 0 ||
-                      H5Pset_char_encoding(list, H5T_CSET_UTF8) < 0))
-        h5_close(&list);
-    return list;
-}
-
 enum status h5_output_group(struct h5_output *output, hid_t parent, const char *name, hid_t *group)
 {
     enum status status = QO_OK;
-    hid_t links = H5I_INVALID_HID, list = H5I_INVALID_HID;
-    const char *path = output->path;
     wait_begin(output);
-    QO_H5(links = link_list(), QO_NO_MEMORY, "%s: no memory for group %s", path, name);
-    QO_H5(list = plain_list(H5P_GROUP_CREATE, true), QO_NO_MEMORY, "%s: no memory for group %s",
-          path, name);
-    QO_H5(*group = H5Gcreate2(parent, name, links, list, H5P_DEFAULT), QO_IO,
-          "%s: group %s cannot be made", path, name);
+    QO_H5(*group = H5Gcreate2(parent, name, output->link_list, output->group_list, H5P_DEFAULT),
+          QO_IO, "%s: group %s cannot be made", output->path, name);
 done:
     wait_end(output);
-    h5_close(&links);
-    h5_close(&list);
     return status;
-}
-
-/* A list for datasets: space is allocated when they are made, so that it can be reserved before
- * the data, and not filled, which would write everything twice. */
-static hid_t dataset_list(void)
-{
-    hid_t list = plain_list(H5P_DATASET_CREATE, true);
-    if (list >= 0 && (H5Pset_layout(list, H5D_CONTIGUOUS) < 0 ||
-                      H5Pset_alloc_time(list, H5D_ALLOC_TIME_EARLY) < 0 ||
-                      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0))
-        h5_close(&list);
-    return list;
 }
 
 /* A dataspace for n elements of one dimension, n 0 or more, or with rank 0 for one. */
@@ -271,19 +289,16 @@ enum status h5_output_dataset(struct h5_output *output, hid_t parent, const char
                               int rank, const int64_t *dims, hid_t *dataset)
 {
     enum status status = QO_OK;
-    hid_t links = H5I_INVALID_HID, list = H5I_INVALID_HID, space = H5I_INVALID_HID;
+    hid_t space = H5I_INVALID_HID;
     const char *path = output->path;
     wait_begin(output);
-    QO_H5(links = link_list(), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
-    QO_H5(list = dataset_list(), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
     QO_H5(space = make_space(rank, dims), QO_NO_MEMORY, "%s: no memory for dataset %s", path, name);
-    QO_H5(*dataset = H5Dcreate2(parent, name, type, space, links, list, H5P_DEFAULT), QO_IO,
-          "%s: dataset %s cannot be made", path, name);
+    QO_H5(*dataset = H5Dcreate2(parent, name, type, space, output->link_list, output->dataset_list,
+                                H5P_DEFAULT),
+          QO_IO, "%s: dataset %s cannot be made", path, name);
     note_end(output, *dataset);
 done:
     wait_end(output);
-    h5_close(&links);
-    h5_close(&list);
     h5_close(&space);
     return status;
 }
@@ -379,9 +394,11 @@ static enum status put(struct h5_output *output, hid_t object, const char *name,
     hid_t space = H5I_INVALID_HID, attribute = H5I_INVALID_HID;
     const char *path = output->path;
     wait_begin(output);
-    QO_H5(space = make_space(n >= 0, &n), QO_NO_MEMORY, "%s: no memory for %s", path, name);
-    QO_H5(attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT), QO_IO,
-          "%s: attribute %s cannot be made", path, name);
+    if (n >= 0)
+        QO_H5(space = make_space(1, &n), QO_NO_MEMORY, "%s: no memory for %s", path, name);
+    QO_H5(attribute = H5Acreate2(object, name, type, n >= 0 ? space : output->scalar, H5P_DEFAULT,
+                                 H5P_DEFAULT),
+          QO_IO, "%s: attribute %s cannot be made", path, name);
     if (n != 0)
         QO_H5(H5Awrite(attribute, type, x), QO_IO, "%s: attribute %s cannot be written", path,
               name);

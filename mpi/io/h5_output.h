@@ -24,6 +24,8 @@ struct h5_output {
     const char *path;        /* for messages: the final name; borrowed */
     hid_t file;
     hid_t transfer; /* how data move */
+    /* What objects are made with, once for all of them: a result takes some forty. */
+    hid_t link_list, group_list, dataset_list, scalar;
     bool is_parallel;
     bool has_failed; /* a write of this rank has */
     int64_t end;     /* of the last dataset in the file, in bytes */
