@@ -14,8 +14,11 @@
 #define FEW_HALVINGS 2
 
 /* Slots a cell that a table has at most, as a power of two: so the tables of one depth have at most
- * four words a cell. */
-#define SLOTS_LOG2 2
+ * four words a cell. Making a slot takes as long as finding some elements: where there are less
+ * than FEW_ELEMENTS a cell, slots are for two cells each. */
+#define SLOTS_LOG2     2
+#define FEW_SLOTS_LOG2 0
+#define FEW_ELEMENTS   2
 
 /* Keys base to base + 2^span - 1, and the cells that hold them. */
 struct range {
@@ -113,7 +116,7 @@ static uint32_t make_range(struct lookup *lookup, struct range r, int depth)
     uint32_t apart = apart_word(lookup, r);
     if (apart || r.last - r.first < FEW_CELLS || depth == MAX_DEPTH)
         return apart ? apart : search_word(r);
-    while (most < r.span && (int64_t)1 << most < (r.last - r.first) << (SLOTS_LOG2 - 1))
+    while (most < r.span && (int64_t)1 << most < (r.last - r.first) << lookup->slots_log2 >> 1)
         most++;
     int split = halvings(lookup, r, most);
     int64_t place = lookup->num_words;
@@ -150,7 +153,7 @@ bool lookup_serves(const struct lookup *lookup, const struct cell_map *map)
     return true;
 }
 
-enum status lookup_set(struct lookup *lookup, const struct cell_map *map)
+enum status lookup_set(struct lookup *lookup, const struct cell_map *map, int64_t n)
 {
     enum status status = QO_OK;
     if (lookup_serves(lookup, map))
@@ -161,6 +164,7 @@ enum status lookup_set(struct lookup *lookup, const struct cell_map *map)
     lookup_clear(lookup);
     lookup->type = map->type;
     lookup->num_cells = map->num_cells;
+    lookup->slots_log2 = n / FEW_ELEMENTS < map->num_cells ? FEW_SLOTS_LOG2 : SLOTS_LOG2;
     lookup->top_shift = element_mantissa_bits(map->type) - LOOKUP_TOP_BITS;
     int64_t top = (int64_t)(element_last_key(map->type) >> lookup->top_shift) + 1;
     /* Room for the worst case, 12 words a cell; pages that are not touched cost nothing. */

@@ -45,6 +45,7 @@ struct lookup {
     enum element_type type;
     int64_t num_cells;
     int top_shift;
+    int slots_log2;   /* slots a cell that a table has at most, as a power of two */
     uint64_t *before; /* [num_cells + LOOKUP_BEYOND]: the key before cell i, modulo 2^64; behind the
                          last cell, the last key, which is before no key */
     uint32_t *word;   /* [num_words]: one for each value of the top bits, then the tables */
@@ -54,8 +55,9 @@ struct lookup {
 /* Pure. Whether *lookup serves the map: then lookup_set leaves it as it is. */
 bool lookup_serves(const struct lookup *lookup, const struct cell_map *map);
 
-/* Local. Makes *lookup serve the map, at little cost if it already does. Starts zeroed. */
-QO_MUST_USE enum status lookup_set(struct lookup *lookup, const struct cell_map *map);
+/* Local. Makes *lookup serve the map, at little cost if it already does. Starts zeroed. For a walk
+ * over few elements, `n` of them, it is made sooner, and searches more. */
+QO_MUST_USE enum status lookup_set(struct lookup *lookup, const struct cell_map *map, int64_t n);
 
 /* Local. Frees; a zeroed or cleared lookup may be cleared again. */
 void lookup_clear(struct lookup *lookup);

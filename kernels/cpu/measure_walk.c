@@ -82,7 +82,11 @@ static void merge_cell(struct measure_part *part, int64_t i, struct measure_part
         return;
     if (element_is_finite(map->type, element_unkey(map->type, map->low[i]))) {
         counts->num_measured += (int64_t)cell.count;
-        cell_merge(&part->totals->cells[i], &cell);
+        struct cell *total = &part->totals->cells[i];
+        if (total->count == 0) /* mostly so: one thread, one tile */
+            *total = cell;
+        else
+            cell_merge(total, &cell);
     } else {
         counts->num_nonfinite += (int64_t)cell.count;
     }
@@ -173,7 +177,7 @@ enum status cpu_measure(struct engine *engine, const struct tile *tile, const st
     enum status status = QO_OK;
     assert(map->type == tile->type);
     if (element_size(tile->type) > 2)
-        QO_TRY(lookup_set(&engine->state->lookup, map));
+        QO_TRY(lookup_set(&engine->state->lookup, map, tile->n));
     sorter_init_fills(&engine->state->sorter, keep);
     for (int64_t done = 0; done < tile->n; done += CPU_MEASURE_MOST) {
         struct tile piece = {tile->type, cpu_element(tile->type, tile->x, done), tile->n - done,

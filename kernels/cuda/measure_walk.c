@@ -86,7 +86,7 @@ static enum status bring_lookup(struct engine_state *state, const struct cell_ma
     struct lookup *lookup = &state->lookup;
     cudaStream_t stream = state->slot[0].stream;
     if (!lookup_serves(lookup, map)) {
-        QO_TRY(lookup_set(lookup, map));
+        QO_TRY(lookup_set(lookup, map, INT64_MAX));
         size_t before = (size_t)(lookup->num_cells + LOOKUP_BEYOND) * sizeof *lookup->before;
         size_t words = (size_t)lookup->num_words * sizeof *lookup->word;
         status = cuda_reserve(state, &state->before, before, "a map of cells");

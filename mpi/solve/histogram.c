@@ -41,8 +41,10 @@ bool histogram_is_single(const struct cell *cell)
 double histogram_mean(const struct histogram *histogram, int64_t cell)
 {
     const struct cell *c = &histogram->cells[cell];
-    uint64_t whole, rest;
-    if (c->sum[1] == 0) { /* spares nearly every cell the slow division */
+    uint64_t whole = 0, rest = 0;
+    if ((c->sum[0] | c->sum[1]) == 0) {
+        ;                        /* all at its first key, as in every cell of a small vector */
+    } else if (c->sum[1] == 0) { /* spares nearly every cell the slow division */
         whole = c->sum[0] / c->count;
         rest = c->sum[0] % c->count;
     } else {

@@ -423,7 +423,7 @@ static int64_t merge_binades(enum element_type type, const uint64_t *key, int64_
     int64_t num = 0, i = 0;
     for (uint64_t b = 0; b < count; b++) {
         low[num++] = b * binade;
-        for (; i < n && key[i] / binade == b; i++)
+        for (; i < n && key[i] - b * binade < binade; i++)
             if (key[i] != low[num - 1])
                 low[num++] = key[i];
     }

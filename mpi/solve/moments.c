@@ -38,6 +38,8 @@ static void binade_add(struct binade *binade, const struct cell *cell, uint64_t 
     unsigned __int128 base = (unsigned __int128)cell->count * m;
     binade->sum += binade->negative ? base - sum : base + sum;
     histogram_add_product(binade->square, (unsigned __int128)m * m, cell->count, false);
+    if (sum == 0) /* all at the first key, as in every cell of a small vector */
+        return;
     histogram_add_product(binade->square, sum, 2 * m, binade->negative);
     unsigned __int128 carry = 0;
     for (int i = 0; i < 3; i++) {

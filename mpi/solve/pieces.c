@@ -44,16 +44,12 @@ static double offset_scatter(const struct cell *cell)
     return wide_number(t) - r * (r / (double)n);
 }
 
-/* What a non-empty cell is. Its ends and mean come from exact integers. */
-static struct piece piece_of(const struct histogram *histogram, int64_t i, bool single, int scale)
+/* What a cell of several values is. Its ends and mean come from exact integers. */
+static struct piece piece_of(const struct histogram *histogram, int64_t i, int scale)
 {
     const struct cell_map *map = &histogram->map;
     const struct cell *cell = &histogram->cells[i];
     double count = (double)cell->count;
-    if (single) {
-        double value = scaled(histogram_mean(histogram, i) + 0.0, scale);
-        return (struct piece){value, value, 0, 0, count, 0};
-    }
     uint64_t low = map->low[i], last = histogram_last_key(map, i);
     unsigned __int128 sum = histogram_sum(cell);
     unsigned __int128 rest = (unsigned __int128)(last - low) * cell->count - sum;
@@ -74,20 +70,29 @@ static struct piece piece_of(const struct histogram *histogram, int64_t i, bool 
 /* Which part of a cell lies in [lo, hi]. */
 enum part { PART_NONE, PART_SOME, PART_ALL };
 
-static enum part part_within(const struct histogram *histogram, int64_t i, bool single, double lo,
-                             double hi)
+/* Of a cell whose elements lie within first and last. */
+static enum part part_within(double first, double last, double lo, double hi)
 {
-    const struct cell_map *map = &histogram->map;
-    double first, last;
-    if (single) {
-        first = last = histogram_mean(histogram, i);
-    } else {
-        first = histogram_key_value(map->type, map->low[i]);
-        last = histogram_key_value(map->type, histogram_last_key(map, i));
-    }
     if (last < lo || first > hi)
         return PART_NONE;
     return first >= lo && last <= hi ? PART_ALL : PART_SOME;
+}
+
+/* The piece of a non-empty cell, and which part of it is meant. */
+static struct piece take_cell(const struct histogram *histogram, int64_t i, bool single, int scale,
+                              double lo, double hi, enum part *part)
+{
+    const struct cell_map *map = &histogram->map;
+    if (single) {
+        double mean = histogram_mean(histogram, i), value = scaled(mean + 0.0, scale);
+        *part = part_within(mean, mean, lo, hi);
+        return (struct piece){value, value, 0, 0, (double)histogram->cells[i].count, 0};
+    }
+    *part = part_within(histogram_key_value(map->type, map->low[i]),
+                        histogram_key_value(map->type, histogram_last_key(map, i)), lo, hi);
+    if (*part == PART_NONE)
+        return (struct piece){0};
+    return piece_of(histogram, i, scale);
 }
 
 /* Adds a piece; -0.0 and +0.0 are one value. */
@@ -117,10 +122,10 @@ enum status pieces_init(struct pieces *pieces, const struct histogram *histogram
         if (histogram->cells[i].count == 0)
             continue;
         bool single = histogram_is_single(&histogram->cells[i]);
-        enum part part = part_within(histogram, i, single, lo, hi);
+        enum part part;
+        struct piece piece = take_cell(histogram, i, single, pieces->scale, lo, hi, &part);
         if (part == PART_NONE)
             continue;
-        struct piece piece = piece_of(histogram, i, single, pieces->scale);
         /* A cell of several values may have no width left after scaling. */
         pieces->exact = pieces->exact && single;
         if (part == PART_ALL) {

@@ -24,6 +24,8 @@ struct group {
 
 double spread_weight(double count, double width)
 {
+    if (width == 0) /* spares single values the roots */
+        return 0;
     double root = root_cube(width);
     return root_cube(count) * root * root;
 }
@@ -127,8 +129,13 @@ enum status spread_init(struct spread *spread, const struct pieces *pieces, int 
     QO_TRY(memory_alloc_large("points", 2 * pieces->n, sizeof(double), &spread->value));
     QO_TRY(memory_alloc_large("point counts", 2 * pieces->n, sizeof(double), &spread->count));
     for (int64_t i = 0, length; i < pieces->n; i += length) {
-        length = run_length(pieces->piece + i, pieces->n - i, limit * limit * limit);
-        struct group group = join(pieces->piece + i, length);
+        const struct piece *piece = pieces->piece + i;
+        length = run_length(piece, pieces->n - i, limit * limit * limit);
+        if (piece->first == piece->last) {
+            add_point(spread, piece->first, piece->count);
+            continue;
+        }
+        struct group group = join(piece, length);
         add_group(spread, &group, LEAST_PART * elements);
     }
 done:

@@ -247,6 +247,45 @@ static void test_gaps_take_all_cells(void **state)
     free(x);
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A vector that is known as a whole has one cell for each of its keys, however often it occurs, and
+ * one for the rest of each binade; also where a key begins a binade, and where the keys differ in
+ * one byte only. */
+static void test_whole_vector_loses_or_repeats_a_cell(void **state)
+{
+    (void)state;
+    enum { MOST = 3000 };
+    for (enum element_type type = ELEMENT_F32; type <= ELEMENT_F64; type++) {
+        for (int n = 1; n <= MOST; n = 3 * n + 1) {
+            struct dice dice = {(uint64_t)n};
+            uint64_t key[MOST], binade = cell_map_binade(type), last = element_last_key(type);
+            struct cell_map map;
+            int64_t distinct = (int64_t)(last / binade) + 1;
+            for (int i = 0; i < n; i++) {
+                double x = i % 3 ? dice_normal(&dice) : floor(8 * dice_uniform(&dice)) / 4;
+                key[i] = key_of(type, n == 13 ? 1 + 0x1p-20 * (i % 7) : x);
+            }
+            uint64_t *sorted = new_array(n, sizeof *sorted);
+            memcpy(sorted, key, (size_t)n * sizeof *sorted);
+            qsort(sorted, (size_t)n, sizeof *sorted, compare_keys);
+            for (int i = 0; i < n; i++)
+                distinct += sorted[i] % binade != 0 && (i == 0 || sorted[i] != sorted[i - 1]);
+            assert_int_equal(QO_OK, histogram_plan(&map, type, key, n, true));
+            check_map(&map);
+            assert_int_equal(map.num_cells, distinct);
+            for (int i = 0; i < n; i++)
+                assert_true(map.low[cell_map_find(&map, sorted[i])] == sorted[i]);
+            cell_map_clear(&map);
+            free(sorted);
+        }
+    }
+}
+
 static void test_plan_of_nothing(void **state)
 {
     (void)state;
@@ -294,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_bulk_gets_too_few_cells),
         cmocka_unit_test(test_most_elements_are_slow_to_find),
         cmocka_unit_test(test_gaps_take_all_cells),
+        cmocka_unit_test(test_whole_vector_loses_or_repeats_a_cell),
         cmocka_unit_test(test_plan_of_nothing),
         cmocka_unit_test(test_memory_failure_leaves_a_map),
     };
