@@ -26,12 +26,13 @@ void quantize_init(struct job *job, const struct options *options, const struct 
     progress_init(&job->progress, options);
 }
 
-struct walk_plan quantize_plan(const struct job *job, int index, int size)
+/* Pure. How a vector is walked over. */
+static struct walk_plan plan_of(const struct job *job, int index)
 {
     int bits = job->options->no_output ? 0 : 8;
     while (bits > 1 && !job->options->bits[bits])
         bits--;
-    return walk_plan_of(job->source, index, size, job->memory_limit, bits);
+    return walk_plan_of(job->source, index, job->comm->size, job->memory_limit, bits);
 }
 
 /* Notes a vector that holds non-finite elements: one message will name them all, or as many as fit
@@ -151,7 +152,7 @@ static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
     enum status status;
     struct job *job = trip->job;
     const struct vector_info *info = source_vector(job->source, index);
-    struct walk_plan plan = quantize_plan(job, index, job->comm->size);
+    struct walk_plan plan = plan_of(job, index);
     timer_switch(job->timer, PHASE_READ);
     progress_show(&job->progress, "%s: reading (vector %d of %d)", info->name, index + 1,
                   source_count(job->source));

@@ -29,9 +29,6 @@ struct job {
 void quantize_init(struct job *job, const struct options *options, const struct comm *comm,
                    struct timer *timer, struct engine *engine);
 
-/* Pure. How a vector is walked over in this job, which has `size` ranks. */
-struct walk_plan quantize_plan(const struct job *job, int index, int size);
-
 /*
  * Collective. One trip of vector `index`: read, measure, and for each bit width and approach solve,
  * encode, write; or, where an earlier run has finished the vector, its results from there. Fills

@@ -73,12 +73,15 @@ static void describe_device(const struct device *device, char *line, size_t size
 
 enum status report_init(struct report *report, const struct options *options,
                         const struct comm *comm, const struct machine *machine,
-                        const struct source *source, int argc, char **argv)
+                        const struct source *source, int64_t memory_limit, int argc, char **argv)
 {
     enum status status;
     char host[HOST_NAME_BYTES] = "", line[DEVICE_LINE_BYTES];
-    *report =
-        (struct report){.options = options, .comm = comm, .machine = machine, .source = source};
+    *report = (struct report){.options = options,
+                              .comm = comm,
+                              .machine = machine,
+                              .source = source,
+                              .memory_limit = memory_limit};
     report->num_vectors = source_count(source);
     time_t now = time(NULL);
     struct tm utc;
@@ -160,18 +163,28 @@ static int64_t result_bytes(const struct report *report)
     return report->num_vectors * results * ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
 }
 
+struct walk_plan report_walk_plan(const struct report *report, int index)
+{
+    int bits = report->output ? 8 : 0;
+    while (bits > 1 && !report->options->bits[bits])
+        bits--;
+    return walk_plan_of(report->source, index, report->comm->size, report->memory_limit, bits);
+}
+
+int report_readings(const struct report *report)
+{
+    const bool *approach = report->options->approach;
+    bool outliers = approach[APPROACH_EASYQUANT] || approach[APPROACH_EASYQUANT_UNIFORM] ||
+                    report->options->keep_nonfinite;
+    return 2 + (report->output && outliers);
+}
+
 int64_t report_memory_bytes(const struct report *report)
 {
     int64_t most = 0;
-    int bits = 8;
-    while (bits > 1 && !report->options->bits[bits])
-        bits--;
     for (int i = 0; i < report->num_vectors; i++) {
-        const struct vector_info *info = report->vectors[i].info;
-        int64_t n = shard_largest(info->n, report->comm->size);
-        int64_t bytes = n * (int64_t)element_size(info->type) + (n * bits + 7) / 8;
-        if (bytes > most)
-            most = bytes;
+        int64_t bytes = report_walk_plan(report, i).memory;
+        most = bytes > most ? bytes : most;
     }
     if (report->options->gap < FURTHER_WALK_GAP && report->options->sample_size == 0)
         most += FURTHER_WALK_BYTES;

@@ -10,6 +10,7 @@
 #include "result.h"
 #include "source.h"
 #include "timer.h"
+#include "walk.h"
 
 /* What a run tells: filled while it goes on, written at its end by rank 0. */
 
@@ -28,11 +29,12 @@ struct report {
     const struct source *source;
     char *yaml; /* options that repeat the run */
     char *command_line;
-    char *hosts;      /* rank 0: a name of HOST_NAME_BYTES a rank */
-    char *devices;    /* rank 0: a line of DEVICE_LINE_BYTES a rank; NULL on CPUs */
-    char created[32]; /* ISO 8601, UTC */
-    char *input;      /* the inputs in one line */
-    char *output;     /* the result file, or NULL */
+    char *hosts;          /* rank 0: a name of HOST_NAME_BYTES a rank */
+    char *devices;        /* rank 0: a line of DEVICE_LINE_BYTES a rank; NULL on CPUs */
+    char created[32];     /* ISO 8601, UTC */
+    char *input;          /* the inputs in one line */
+    char *output;         /* the result file, or NULL */
+    int64_t memory_limit; /* bytes that a rank may use for a vector */
     int num_vectors;
     struct report_vector *vectors; /* [num_vectors] */
     struct spread phases[NUM_PHASES];
@@ -46,7 +48,8 @@ struct report {
  * after a failure too. */
 QO_MUST_USE enum status report_init(struct report *report, const struct options *options,
                                     const struct comm *comm, const struct machine *machine,
-                                    const struct source *source, int argc, char **argv);
+                                    const struct source *source, int64_t memory_limit, int argc,
+                                    char **argv);
 
 /* Local. Frees; a zeroed or cleared report, or vector of it, may be cleared again. */
 void report_clear(struct report *report);
@@ -60,6 +63,13 @@ void report_start(const struct report *report);
 
 /* Local, rank 0. What a run would do, on stdout: vectors, shards, memory a rank, output bytes. */
 void report_plan(const struct report *report);
+
+/* Pure. How a vector is walked over in this run. */
+struct walk_plan report_walk_plan(const struct report *report, int index);
+
+/* Pure. How often a run reads a vector that it does not hold in memory, from beginning to end; a
+ * look at a sample, further walks that --gap may ask for and Lloyd steps are not counted. */
+int report_readings(const struct report *report);
 
 /* Pure. Bytes of the result file but for outliers and HDF5's own, and of the largest rank's memory.
  */

@@ -74,6 +74,18 @@ static int64_t total_elements(const struct report *report)
     return total;
 }
 
+/* How many vectors do not fit into memory. */
+static void report_streamed(const struct report *report)
+{
+    int count = 0;
+    for (int i = 0; i < report->num_vectors; i++)
+        count += !report_walk_plan(report, i).is_held;
+    if (count > 0)
+        log_info("memory    %.0f MiB a rank: %d vector%s larger and %s read %d times, tile by tile",
+                 (double)report->memory_limit / MIB, count, count == 1 ? " is" : "s are",
+                 count == 1 ? "is" : "are", report_readings(report));
+}
+
 void report_start(const struct report *report)
 {
     const struct comm *comm = report->comm;
@@ -103,10 +115,35 @@ void report_start(const struct report *report)
     }
     if (report->num_vectors > LISTED_VECTORS)
         log_info("  and %d more", report->num_vectors - LISTED_VECTORS);
+    report_streamed(report);
     if (report->output)
         log_info("output    %s, %.1f MiB and outliers", report->output,
                  (double)report_output_bytes(report) / MIB);
     options_visit(report->options, echo_option, NULL);
+}
+
+/* How one vector will be read. */
+static void print_readings(const struct report *report, int index)
+{
+    struct walk_plan plan = report_walk_plan(report, index);
+    const struct options *options = report->options;
+    int64_t size = (int64_t)element_size(report->vectors[index].info->type);
+    if (plan.is_held) {
+        printf("  walks: the vector is read once, into memory\n");
+        return;
+    }
+    int64_t n = report->vectors[index].info->n, spans = (n + plan.span - 1) / plan.span;
+    int readings = report_readings(report);
+    printf("  walks: the vector is larger than the memory limit and is read %d times (measuring, "
+           "%s%s), in %lld tiles of %.1f MiB a rank\n",
+           readings, report->output ? "encoding" : "scoring",
+           readings > 2 ? ", listing outliers" : "", (long long)spans,
+           (double)(plan.tile * size) / MIB);
+    if (strcmp(options->solver, "lloyd") == 0)
+        printf("  and once for each Lloyd step, at most %d a result\n",
+               options->max_iterations + 1);
+    else if (options->sample_size == 0)
+        printf("  and once more for each further walk that --gap %g asks for\n", options->gap);
 }
 
 void report_plan(const struct report *report)
@@ -124,6 +161,7 @@ void report_plan(const struct report *report)
         if (comm->size > 1)
             printf(", %lld on rank %d", (long long)(last.end - last.begin), comm->size - 1);
         printf("\n");
+        print_readings(report, i);
     }
     printf("memory of the largest rank: at most %.1f MiB\n",
            (double)report_memory_bytes(report) / MIB);

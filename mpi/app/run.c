@@ -10,9 +10,13 @@
 #include "log.h"
 #include "machine.h"
 #include "memory.h"
+#include "memory_limit.h"
 #include "quantize.h"
 #include "stop.h"
 #include "version.h"
+
+/* Memory of a rank beside its vectors: 64 MiB, and as much again twice for further walks. */
+#define BESIDE_VECTORS ((int64_t)192 << 20)
 
 /* Local, rank 0. Makes a folder and those above it. */
 static enum status make_folder(const char *path)
@@ -210,6 +214,16 @@ done:
     return status;
 }
 
+/* Collective. What a rank may use for a vector. A limit that was found, not given, is for all that
+ * a rank needs: a part of it is for libraries, histograms and results. */
+static int64_t memory_for_vectors(const struct options *options, const struct comm *comm)
+{
+    int64_t limit = memory_limit_of(options->memory_limit, comm);
+    if (options->memory_limit > 0 || limit == INT64_MAX)
+        return limit;
+    return limit > 2 * BESIDE_VECTORS ? limit - BESIDE_VECTORS : limit / 2;
+}
+
 enum status run_quantize(const struct options *options, struct comm *comm, struct timer *timer,
                          int argc, char **argv)
 {
@@ -222,10 +236,11 @@ enum status run_quantize(const struct options *options, struct comm *comm, struc
     quantize_init(&job, options, comm, timer, &machine.engine);
     double limit = options->max_walltime > 0 ? options->max_walltime : INFINITY;
     stop_setup(fmin(limit, stop_job_seconds()), stop_checkpoint_seconds());
+    job.memory_limit = memory_for_vectors(options, comm);
     QO_TRY(machine_open(&machine, options, comm));
     QO_TRY(source_open(comm, &request, &source));
     job.source = source;
-    QO_TRY(report_init(&report, options, comm, &machine, source, argc, argv));
+    QO_TRY(report_init(&report, options, comm, &machine, source, job.memory_limit, argc, argv));
     report_start(&report);
     if (options->dry_run)
         report_plan(&report);
