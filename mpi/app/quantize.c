@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "plan.h"
 #include "score.h"
 #include "trip.h"
 
@@ -13,8 +14,7 @@
 static void see(void *context, const char *what, const struct vector_info *info, int64_t done)
 {
     struct job *job = context;
-    progress_show(&job->progress, "%s: %s, %.0f %%", info->name, what,
-                  100.0 * (double)done / (double)info->n);
+    progress_walk(&job->progress, info->name, what, info->n, done);
 }
 
 void quantize_init(struct job *job, const struct options *options, const struct comm *comm,
@@ -24,15 +24,6 @@ void quantize_init(struct job *job, const struct options *options, const struct 
     job->memory_limit = options->memory_limit ? options->memory_limit : INT64_MAX;
     job->observer = (struct walk_observer){.context = job, .see = see};
     progress_init(&job->progress, options);
-}
-
-/* Pure. How a vector is walked over. */
-static struct walk_plan plan_of(const struct job *job, int index)
-{
-    int bits = job->options->no_output ? 0 : 8;
-    while (bits > 1 && !job->options->bits[bits])
-        bits--;
-    return walk_plan_of(job->source, index, job->comm->size, job->memory_limit, bits);
 }
 
 /* Notes a vector that holds non-finite elements: one message will name them all, or as many as fit
@@ -152,7 +143,8 @@ static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
     enum status status;
     struct job *job = trip->job;
     const struct vector_info *info = source_vector(job->source, index);
-    struct walk_plan plan = plan_of(job, index);
+    struct walk_plan plan =
+        plan_vector(job->options, job->source, index, job->comm->size, job->memory_limit);
     timer_switch(job->timer, PHASE_READ);
     progress_show(&job->progress, "%s: reading (vector %d of %d)", info->name, index + 1,
                   source_count(job->source));
@@ -418,10 +410,12 @@ enum status quantize_vector(struct job *job, int index, struct report_vector *ou
     trip.found_on = &trip.walk;
     trip.found_in = &trip.measurement;
     out->info = source_vector(job->source, index);
+    progress_begin_vector(&job->progress, (double)out->info->n * plan_readings(job->options));
     QO_TRY(replay_vector(job, index, out, &replayed));
     if (!replayed)
         QO_TRY(make_trip(&trip, index));
     QO_TRY(journal_pause(job->journal));
+    progress_end_vector(&job->progress);
 done:
     if (job->comm->rank != 0) /* only rank 0 reports */
         report_vector_clear(out);

@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "plan.h"
 #include "result_file.h"
 #include "shard.h"
 #include "version.h"
@@ -165,18 +166,8 @@ static int64_t result_bytes(const struct report *report)
 
 struct walk_plan report_walk_plan(const struct report *report, int index)
 {
-    int bits = report->output ? 8 : 0;
-    while (bits > 1 && !report->options->bits[bits])
-        bits--;
-    return walk_plan_of(report->source, index, report->comm->size, report->memory_limit, bits);
-}
-
-int report_readings(const struct report *report)
-{
-    const bool *approach = report->options->approach;
-    bool outliers = approach[APPROACH_EASYQUANT] || approach[APPROACH_EASYQUANT_UNIFORM] ||
-                    report->options->keep_nonfinite;
-    return 2 + (report->output && outliers);
+    return plan_vector(report->options, report->source, index, report->comm->size,
+                       report->memory_limit);
 }
 
 int64_t report_memory_bytes(const struct report *report)

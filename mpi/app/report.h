@@ -67,10 +67,6 @@ void report_plan(const struct report *report);
 /* Pure. How a vector is walked over in this run. */
 struct walk_plan report_walk_plan(const struct report *report, int index);
 
-/* Pure. How often a run reads a vector that it does not hold in memory, from beginning to end; a
- * look at a sample, further walks that --gap may ask for and Lloyd steps are not counted. */
-int report_readings(const struct report *report);
-
 /* Pure. Bytes of the result file but for outliers and HDF5's own, and of the largest rank's memory.
  */
 int64_t report_output_bytes(const struct report *report);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "plan.h"
 #include "report.h"
 #include "result_file.h"
 #include "shard.h"
@@ -83,7 +84,7 @@ static void report_streamed(const struct report *report)
     if (count > 0)
         log_info("memory    %.0f MiB a rank: %d vector%s larger and %s read %d times, tile by tile",
                  (double)report->memory_limit / MIB, count, count == 1 ? " is" : "s are",
-                 count == 1 ? "is" : "are", report_readings(report));
+                 count == 1 ? "is" : "are", plan_readings(report->options));
 }
 
 void report_start(const struct report *report)
@@ -133,7 +134,7 @@ static void print_readings(const struct report *report, int index)
         return;
     }
     int64_t n = report->vectors[index].info->n, spans = (n + plan.span - 1) / plan.span;
-    int readings = report_readings(report);
+    int readings = plan_readings(options);
     printf("  walks: the vector is larger than the memory limit and is read %d times (measuring, "
            "%s%s), in %lld tiles of %.1f MiB a rank\n",
            readings, report->output ? "encoding" : "scoring",

@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "memory.h"
 #include "memory_limit.h"
+#include "plan.h"
 #include "quantize.h"
 #include "stop.h"
 #include "version.h"
@@ -113,6 +114,10 @@ static enum status quantize_all(struct job *job, struct report *report)
 {
     enum status status = QO_OK;
     char more[64] = "";
+    double work = 0;
+    for (int i = 0; i < report->num_vectors; i++)
+        work += (double)report->vectors[i].info->n * plan_readings(job->options);
+    progress_begin(&job->progress, work);
     for (int i = 0; i < report->num_vectors; i++)
         QO_TRY(quantize_vector(job, i, &report->vectors[i]));
     progress_end(&job->progress);

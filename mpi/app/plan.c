@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan.h"
+
+int plan_code_bits(const struct options *options)
+{
+    int bits = options->no_output ? 0 : 8;
+    while (bits > 1 && !options->bits[bits])
+        bits--;
+    return bits;
+}
+
+struct walk_plan plan_vector(const struct options *options, const struct source *source, int index,
+                             int size, int64_t limit)
+{
+    return walk_plan_of(source, index, size, limit, plan_code_bits(options));
+}
+
+int plan_readings(const struct options *options)
+{
+    const bool *approach = options->approach;
+    bool outliers = approach[APPROACH_EASYQUANT] || approach[APPROACH_EASYQUANT_UNIFORM] ||
+                    options->keep_nonfinite;
+    return 2 + (outliers && !options->no_output);
+}
