@@ -31,7 +31,7 @@ load_site() {
     local file=${QUANTOPT_SITE:-}
     [ -n "$file" ] || return 0
     [ -e "$file" ] || file=$slurm_dir/sites/$file.env
-    [ -e "$file" ] || die 78 "QUANTOPT_SITE: no $QUANTOPT_SITE, and no such file in $slurm_dir/sites"
+    [ -e "$file" ] || die 78 "QUANTOPT_SITE: no $QUANTOPT_SITE, nor in $slurm_dir/sites"
     set +eu
     # shellcheck disable=SC1090 # the user names it
     . "$file"
@@ -46,8 +46,8 @@ find_program() {
     if [ -z "$program" ]; then
         program=$(command -v quantopt_mpi) || program=$slurm_dir/../build/quantopt_mpi
     fi
-    [ -x "$program" ] || die 69 "no program $program: build it before (nothing is built in a job)," \
-        "or name it: QUANTOPT_MPI=/path/to/quantopt_mpi sbatch ..."
+    [ -x "$program" ] || die 69 "no program $program: build it before, nothing is" \
+        "built in a job; or name it: QUANTOPT_MPI=/path/to/quantopt_mpi sbatch ..."
 }
 
 # Slurm before 23.02 does not tell a job when it ends.
@@ -92,8 +92,8 @@ find_launcher() {
 print_environment() {
     local name
     note "started $(date -u +%Y-%m-%dT%H:%M:%SZ) on $(hostname), restart ${SLURM_RESTART_COUNT:-0}"
-    for name in SLURM_JOB_ID SLURM_ARRAY_TASK_ID SLURM_JOB_PARTITION SLURM_JOB_NODELIST SLURM_NTASKS \
-        SLURM_TASKS_PER_NODE SLURM_CPUS_ON_NODE SLURM_JOB_GPUS SLURM_GPUS_ON_NODE \
+    for name in SLURM_JOB_ID SLURM_ARRAY_TASK_ID SLURM_JOB_PARTITION SLURM_JOB_NODELIST \
+        SLURM_NTASKS SLURM_TASKS_PER_NODE SLURM_CPUS_ON_NODE SLURM_JOB_GPUS SLURM_GPUS_ON_NODE \
         SLURM_JOB_END_TIME CUDA_VISIBLE_DEVICES OMP_NUM_THREADS QUANTOPT_SITE LOADEDMODULES; do
         [ -z "${!name:-}" ] || note "$name=${!name}"
     done
@@ -102,8 +102,9 @@ print_environment() {
 # --- the run ---
 
 # USR1 reaches this shell alone (--signal=B:USR1, scancel --batch): the launcher passes it on to all
-# ranks, which save a checkpoint and leave. So does TERM if it came alone. When Slurm ends the job it
-# has sent TERM to the ranks itself, and another signal would make them hurry.
+# ranks, which save a checkpoint and leave. TERM is passed on as USR1 too, for mpirun kills soon
+# after a TERM. But when Slurm ends the job it has sent TERM to the ranks itself, and one more
+# signal would make them hurry.
 on_signal() {
     note "SIG$1 at $(date -u +%H:%M:%SZ)"
     stopping=1
@@ -133,8 +134,8 @@ run_program() {
 
 # --- going on later ---
 
-# option_value NAME ARGUMENT...: the value of --NAME on the program's command line, or, from --config,
-# in the file. Names may be written with '-' for '_'.
+# option_value NAME ARGUMENT...: the value of --NAME on the program's command line, or else in the
+# file of --config. Names may be written with '-' for '_'.
 option_value() {
     local name=$1 value='' config='' word
     shift

@@ -44,6 +44,11 @@ if [ -e moves ]; then cp attempts results/quantized.h5.checkpoint
 else echo same >results/quantized.h5.checkpoint; fi
 exit 75
 """
+# One rank is dead, and the other waits for it.
+WAITS = """#!/bin/sh
+[ "$SLURM_PROCID" = 0 ] || exit 70
+exec sleep 100
+"""
 
 
 def resumes():
@@ -166,7 +171,7 @@ class Cluster(harness.Case):
 
     @classmethod
     def stop(cls):
-        """Nothing of it lives on: neither daemons nor steps nor jobs, in whatever state they are."""
+        """Nothing of it lives on, in whatever state daemons, steps and jobs are."""
         subprocess.run([START, "stop", cls.cluster], check=True)
         left = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -236,9 +241,14 @@ class Cluster(harness.Case):
                 found.append(int(pid))
         return found
 
-    def running(self, job, ranks):
-        """Waits until so many ranks of a job run."""
-        found = lambda: (lambda pids: pids if len(pids) == ranks else None)(self.ranks(job))
+    def running(self, job, ranks, folder="out"):
+        """Waits until so many ranks of a job compute; their process numbers."""
+
+        def found():
+            pids = self.ranks(job)
+            begun = os.path.exists(self.path(folder, "logs.txt"))
+            return pids if begun and len(pids) == ranks else None
+
         return self.wait(found, 30, lambda: f"{self.record(job)}\n{self.log(job)}")
 
 
@@ -300,8 +310,10 @@ class Jobs(Cluster):
             self.assertEqual(done.returncode, 0, f"{script}: {done.stderr}")
 
     def test_a_submission_from_elsewhere_does_not_find_common_sh(self):
-        done = self.slurm("bash", "-c", f"cd '{SLURM}' && sbatch --parsable -o '{self.dir}/%x-%j.log'"
-                          f" one_rank.sbatch --output none --save_dir '{self.dir}' --quiet")
+        options = f"--parsable --output='{self.dir}/%x-%j.log'"
+        args = f"--output none --save_dir '{self.dir}' --quiet"
+        script = f"cd '{SLURM}' && sbatch {options} one_rank.sbatch {args}"
+        done = self.slurm("bash", "-c", script)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.exits(done.stdout.strip(), 0)
 
@@ -340,6 +352,16 @@ class Faults(Cluster):
             record = self.ended(job, 25)
             self.assertEqual(record["JobState"], "FAILED", str(record))
             self.gone(job)
+            shutil.rmtree(self.path("out"))
+
+    def test_srun_waits_for_ranks_that_wait(self):
+        program = self.path("waits")
+        with open(program, "w") as f:
+            f.write(WAITS)
+        os.chmod(program, 0o755)
+        env = {"QUANTOPT_LAUNCHER": "srun", "QUANTOPT_MPI": program}
+        job = self.submit("one_node", [], "--ntasks-per-node=2", **env)
+        self.assertEqual(self.ended(job, 25)["JobState"], "FAILED")
 
     def test_a_cancelled_job_lives_on(self):
         for launcher in LAUNCHERS:
@@ -348,6 +370,7 @@ class Faults(Cluster):
             self.assertEqual(self.slurm("scancel", job).returncode, 0)
             self.assertEqual(self.ended(job, 25)["JobState"], "CANCELLED")
             self.gone(job)
+            shutil.rmtree(self.path("out"))
 
 
 class Lost(Cluster):
