@@ -70,7 +70,10 @@ int main(int argc, char **argv)
             status = check_printed(&comm);
     }
     if (status != QO_OK) {
-        log_error("%s", status_text());
+        if (status == QO_STOPPED) /* which was asked for */
+            log_warn("%s", status_text());
+        else
+            log_error("%s", status_text());
         if (log_close_file() != QO_OK) /* the first failure is the one to tell */
             status_clear();
     }

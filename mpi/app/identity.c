@@ -13,33 +13,10 @@
 /* No line can be forged: arguments, values in a file of --config and names of vectors have no
  * control characters. */
 
-/*
- * Whether an option bears on results. Stands in for a column of the table of options, which is
- * where this is to be said; then options_visit_results takes the place of this and of
- * options_visit below.
- */
-static bool bears_on_results(const char *name)
-{
-    static const char *const others[] = {
-        "threads",      "use_multiprocessing",
-        "device",       "comm",
-        "memory_limit", "resume",
-        "max_walltime", "progress",
-        "verbose",      "comm_timeout",
-        "quiet",        "config",
-        "save_dir",     "output",
-    };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcmp(name, others[i]) == 0)
-            return false;
-    return true;
-}
-
 static void write_option(const char *name, const char *value, void *context)
 {
     FILE *out = context;
-    if (bears_on_results(name))
-        fprintf(out, "%s = %s\n", name, value);
+    fprintf(out, "%s = %s\n", name, value);
 }
 
 static void write_file(const struct source_file *file, void *context)
@@ -111,7 +88,7 @@ static enum status write_all(FILE *out, const struct options *options, const str
 {
     enum status status;
     fprintf(out, "resume_version = %d\n", RESUME_VERSION);
-    options_visit(options, write_option, out);
+    options_visit_results(options, write_option, out);
     /* Where codes go is no matter, but a run that writes none makes other walks. */
     fprintf(out, "codes = %s\n", options->no_output ? "none" : "written");
     QO_TRY(source_visit_files(source, write_file, out));

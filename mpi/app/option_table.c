@@ -359,6 +359,7 @@ static const struct option table[OPTION_NUM] = {
          .metavar = "DIR",
          .fallback = "results",
          .run_only = true,
+         .is_how = true,
          .help = "Folder of quantized.h5, results.txt, results.json and logs.txt; made if "
                  "missing."},
     [OPTION_OUTPUT] =
@@ -369,6 +370,7 @@ static const struct option table[OPTION_NUM] = {
          HAS(no_output),
          .metavar = "FILE|none",
          .default_note = "DIR/quantized.h5",
+         .is_how = true, /* of `none` the identity of a run tells */
          .help = "The result file; none writes no codes. With --restore: the vectors, as HDF5, or "
                  "one vector as .npy."},
     [OPTION_RESTORE] = {.name = "restore",

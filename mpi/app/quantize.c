@@ -137,6 +137,13 @@ done:
     return status;
 }
 
+/* Local. What walks of a phase have waited for data is time of reading. */
+static void count_reading(struct job *job, enum phase phase)
+{
+    timer_move(job->timer, phase, PHASE_READ, job->observer.read_seconds);
+    job->observer.read_seconds = 0;
+}
+
 /* Collective. Reads and measures; false in *go_on if the vector is not to be quantized. */
 static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
 {
@@ -274,6 +281,7 @@ static enum status encode_all(struct trip *trip, struct encode_job *encode, int6
     journal_set_places(job->journal, trip->walk.index, encode->num, place);
     timer_switch(job->timer, PHASE_ENCODE);
     QO_TRY(encode_vector(encode));
+    count_reading(job, PHASE_ENCODE);
     timer_move(job->timer, PHASE_ENCODE, PHASE_WRITE, encode->sink_seconds);
     fill_all(trip, encode->encoding, sampled);
 done:
@@ -291,6 +299,7 @@ static enum status end_all(struct trip *trip, struct encode_job *encode, int64_t
     list_places(trip, place);
     journal_set_places(job->journal, trip->walk.index, encode->num, place);
     QO_TRY(encode_outliers(encode));
+    count_reading(job, PHASE_WRITE);
     for (int r = 0; r < encode->num; r++) {
         struct result *result = &trip->out->results[r];
         const struct solution *solution = &result->solution;
@@ -342,6 +351,7 @@ static enum status score_all(struct trip *trip, struct encoding *encoding,
     int num = trip->out->num_results;
     timer_switch(trip->job->timer, PHASE_ENCODE);
     QO_TRY(score_vector(&trip->walk, trip->table, num, encoding));
+    count_reading(trip->job, PHASE_ENCODE);
     fill_all(trip, encoding, sampled);
     replay_record(trip->job, trip->walk.index, trip->out, NULL, NULL);
 done:
@@ -390,15 +400,15 @@ static enum status make_trip(struct trip *trip, int index)
     if (!go_on)
         goto done;
     QO_TRY(certify_vector(trip));
+    count_reading(job, PHASE_MEASURE);
     timer_switch(job->timer, PHASE_WRITE);
     if (job->file)
         QO_TRY(begin_vector(trip));
     QO_TRY(begin_results(trip));
     QO_TRY(solve_all(trip));
+    count_reading(job, PHASE_SOLVE);
     QO_TRY(finish_results(trip));
 done:
-    timer_move(job->timer, PHASE_MEASURE, PHASE_READ, job->observer.read_seconds);
-    job->observer.read_seconds = 0;
     return status;
 }
 

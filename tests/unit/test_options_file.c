@@ -548,8 +548,7 @@ static void test_an_option_that_results_depend_on_left_out(void **state)
     options_visit_results(&o, append_name, names);
     assert_string_equal(names,
                         " input input_2 seed include fill_values nonfinite approach num_bits "
-                        "threshold range solver init max_iterations tolerance gap sample_size "
-                        "save_dir");
+                        "threshold range solver init max_iterations tolerance gap sample_size");
     options_clear(&o);
 }
 
