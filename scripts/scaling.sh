@@ -17,6 +17,7 @@ build=$(realpath "${2:-$top/build}")
 program=$build/quantopt_mpi
 out=$top/build/scaling
 python=$(find_python numpy)
+pair_n=128000000  # 512 MB: beside it, what does not get faster with ranks is small
 strong_n=32000000 # 128 MB, far beyond any cache
 weak_n=8000000    # of each rank
 far_n=4000000
@@ -46,8 +47,10 @@ measure() {
     local kind=$1 ranks=$2 n=$3 link=$4 delay=$5
     shift 5
     rm -f "$work/results.json" "$work/quantized.h5" "$work/counts.json"
+    local input=(--generate "normal:$n")
+    [ "$kind" = pair ] && input=("$work/x.f32" --approach non-uniform --output none)
     "$@" -x LD_PRELOAD="$work/count.so" -x SCALING_COUNTS="$work/counts.json" "$program" \
-        --generate "normal:$n" --dtype float32 --num_bits 4 --threads 1 --device cpu \
+        "${input[@]}" --dtype float32 --num_bits 4 --threads 1 --device cpu \
         --progress never --save_dir "$work" >"$work/log" 2>&1 || {
         cat "$work/log" >&2
         die "a run with $ranks ranks over $link failed"
@@ -58,9 +61,9 @@ measure() {
 
 # The machine's own gain, in the same minutes: RANKS.
 measure_plain() {
-    mpirun --oversubscribe --bind-to none -np "$1" "$work/plain" "$strong_n" >"$work/plain.json"
+    mpirun --oversubscribe --bind-to none -np "$1" "$work/plain" "$pair_n" >"$work/plain.json"
     "$python" "$top/scripts/scaling_model.py" --add "$out/rows.new" "$work" kind=plain \
-        ranks="$1" n="$strong_n" link=memory delay_ms=0
+        ranks="$1" n="$pair_n" link=memory delay_ms=0
 }
 
 # Two namespaces; the agent stands in for ssh. Each has a host name of its own, by which Open MPI
@@ -109,8 +112,9 @@ make_link() {
 # Packets of 60,000 bytes: the relay is slow by the packet.
 make_relay() {
     local net=$1 delay=$2
+    : >"$work/relay$net"
     "$python" "$top/scripts/scaling_delay.py" "$delay" "qot${net}a" "qot${net}b" \
-        >"$work/relay$net" &
+        >>"$work/relay$net" &
     relays+=($!)
     until grep -q ready "$work/relay$net"; do
         kill -0 "${relays[-1]}" || die "scaling_delay.py did not start"
@@ -140,11 +144,21 @@ measure_far() {
         --mca btl_tcp_if_include "10.$net.0.0/24" --mca oob_tcp_if_include "10.$net.0.0/24"
 }
 
+say "One and two ranks in turns, and a plain read ($((10 * repeats)) times)"
+# From a file: drawing the numbers would take most of the time, and a moment without disturbance is
+# to be met.
+"$python" -c "import numpy; numpy.random.default_rng(1).standard_normal($pair_n,
+    dtype='float32').tofile('$work/x.f32')"
+for ((i = 0; i < 10 * repeats; i++)); do
+    for ranks in 1 2; do
+        measure_plain $ranks
+        measure pair $ranks $pair_n memory 0 mpirun --oversubscribe --bind-to none -np $ranks
+    done
+done
+
 say "Ranks on this machine ($repeats times)"
 for ((i = 0; i < repeats; i++)); do
-    # One and two ranks are held against each other: more often, and in turns with a plain read.
-    for ranks in 1 2 1 2 1 2 4 8; do
-        measure_plain $ranks
+    for ranks in 1 2 4 8; do
         measure strong $ranks $strong_n memory 0 mpirun --oversubscribe --bind-to none -np $ranks
         measure weak $ranks $((ranks * weak_n)) memory 0 \
             mpirun --oversubscribe --bind-to none -np $ranks

@@ -25,6 +25,7 @@ import statistics
 import numpy
 
 PHASES = ("measure", "solve", "encode")
+BLOCK = 65536  # elements; shards are whole blocks
 
 
 def add(rows, folder, settings):
@@ -83,8 +84,7 @@ def rounds(ranks):
 
 def fit_memory(rows, cores):
     """a and b, each of each phase, by least squares over rows with a core a rank."""
-    used = [r for r in rows if r["link"] == "memory" and r["kind"] != "plain"
-            and r["ranks"] <= cores]
+    used = [r for r in rows if r["kind"] in ("strong", "weak") and r["ranks"] <= cores]
     matrix = numpy.array([[1.0, r["n"] / r["ranks"]] for r in used])
     weight = numpy.array([1.0 / compute(r) for r in used])
     fitted = {}
@@ -111,10 +111,15 @@ def fit_delay(rows):
     return float(c), dict(zip(ranks, base))
 
 
+def largest_shard(n, ranks):
+    blocks = math.ceil(n / BLOCK)
+    return min(n, math.ceil(blocks / ranks) * BLOCK)
+
+
 def predict(model, n, ranks, messages, volume, wait, bandwidth):
     """Seconds: alone, walks, messages, bytes; a round of a message waits `wait` seconds."""
     alone = sum(a for a, _ in model.values())
-    walks = sum(b for _, b in model.values()) * n / ranks
+    walks = sum(b for _, b in model.values()) * largest_shard(n, ranks)
     return (alone, walks, messages * rounds(ranks) * wait,
             2 * volume * (ranks - 1) / ranks / bandwidth)
 
@@ -134,7 +139,7 @@ def show_rows(rows):
 def show_gain(rows):
     """Two ranks against one, beside what a plain read or copy gains."""
     plain = {r["ranks"]: r for r in rows if r["kind"] == "plain"}
-    strong = {r["ranks"]: r for r in rows if r["kind"] == "strong"}
+    strong = {r["ranks"]: r for r in rows if r["kind"] == "pair"}
     print("\n| | 1 rank s | 2 ranks s | gain | gain of a plain one | ratio |")
     print("| --- " * 6 + "|")
     for phase, other in (("measure", "plain_read"), ("encode", "plain_copy")):
@@ -156,7 +161,7 @@ def show_model(model, c, base):
 
 
 def show_predictions(model, rows, networks):
-    row = max((r for r in rows if r["kind"] != "plain"), key=lambda r: r["n"])
+    row = max((r for r in rows if r["kind"] in ("strong", "weak")), key=lambda r: r["n"])
     print("\n| n | ranks | network | alone s | walks s | messages s | bytes s | sum s | efficiency |")
     print("| --- " * 9 + "|")
     for n in (1e9, 1e12):
