@@ -359,6 +359,7 @@ enum status journal_save(struct journal *journal, enum stop stop, const struct j
     if (status != QO_OK) {
         log_warn("no checkpoint: %s", status_text());
         status_clear();
+        stop_saved(0); /* the next one is tried when its time comes */
     }
     return QO_OK;
 }

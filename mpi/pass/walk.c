@@ -207,14 +207,31 @@ done:
     return status;
 }
 
+/* The part of a shard in memory that was not seen yet: an earlier run, which had to read the vector
+ * in tiles, may have seen the vector's first elements. */
+static struct tile unseen(const struct walk *walk, int64_t done)
+{
+    struct tile tile = walk->tile;
+    int64_t seen = done - tile.first;
+    if (seen <= 0)
+        return tile;
+    if (seen > tile.n)
+        seen = tile.n;
+    tile.x = (const char *)tile.x + (size_t)seen * element_size(tile.type);
+    tile.n -= seen;
+    tile.first += seen;
+    return tile;
+}
+
 /* This rank's tile of the next span. */
 static enum status next_tile(const struct round *round, const struct feed_plan *plan,
                              struct tile *tile)
 {
     const struct walk *walk = round->walk;
-    *tile = walk->tile;
-    if (!round->feed)
+    if (!round->feed) {
+        *tile = unseen(walk, round->done);
         return QO_OK;
+    }
     struct shard part = feed_part(plan, round->done);
     *tile =
         (struct tile){.type = walk->info->type, .n = part.end - part.begin, .first = part.begin};
