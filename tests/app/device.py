@@ -81,6 +81,12 @@ class Equal(Device):
         for megabytes in (9, 14):
             self.same(drawn, env={"QUANTOPT_SHIM_MEMORY": str(megabytes << 20)})
 
+    def test_tiles_of_a_vector_that_is_not_held_change_a_bit(self):
+        """A memory limit of two thirds of the vector: both read it tile by tile."""
+        drawn = ["--generate", "normal:2900000", "--dtype", "float64", "--approach", "easyquant"]
+        limit = ["--memory_limit", "16M"]
+        self.same([*drawn, "--num_bits", "2,3", "--threshold", "2", *limit])
+
     def test_another_order_of_threads_changes_a_bit(self):
         drawn = ["--generate", "normal:150000", "--approach", "all", "--num_bits", "3"]
         self.same(drawn, env={"QUANTOPT_SHIM_SEED": "2"})
