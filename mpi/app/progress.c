@@ -72,12 +72,9 @@ static void write_duration(double seconds, char *text, size_t size)
         snprintf(text, size, "%.1f h", seconds / 3600);
 }
 
-/* ", about 3 min left", or nothing where that is not known yet. */
-static void write_rest(const struct progress *progress, double done, char *text, size_t size)
+void progress_rest(double spent, double part, char *text, size_t size)
 {
     char duration[32];
-    double spent = clock_seconds() - progress->begun;
-    double part = progress->total > 0 ? done / progress->total : 0;
     text[0] = '\0';
     if (spent < LEAST_SECONDS || part < LEAST_PART || part >= 1)
         return;
@@ -92,7 +89,8 @@ void progress_walk(struct progress *progress, const char *name, const char *what
     double walked = progress->walked + (double)done;
     if (walked > progress->vector_work)
         walked = progress->vector_work;
-    write_rest(progress, progress->finished + walked, rest, sizeof rest);
+    double part = progress->total > 0 ? (progress->finished + walked) / progress->total : 0;
+    progress_rest(clock_seconds() - progress->begun, part, rest, sizeof rest);
     progress_show(progress, "%s: %s, %.0f %%%s", name, what, 100.0 * (double)done / (double)n,
                   rest);
     if (done == n)

@@ -2,6 +2,8 @@
 #ifndef QO_APP_PROGRESS_H
 #define QO_APP_PROGRESS_H
 
+#include <stddef.h>
+
 #include "options.h"
 
 /*
@@ -34,6 +36,10 @@ void progress_begin(struct progress *progress, double total);
 /* Local. A vector begins, and ends: what it is expected to take. */
 void progress_begin_vector(struct progress *progress, double work);
 void progress_end_vector(struct progress *progress);
+
+/* Local. text = "; 61 % of the run, about 2 min left" for a part of the work that took `spent`
+ * seconds, or "" where that is too early to say. */
+void progress_rest(double spent, double part, char *text, size_t size);
 
 /* Local. Shows that a walk over n elements has seen `done` of them. */
 void progress_walk(struct progress *progress, const char *name, const char *what, int64_t n,
