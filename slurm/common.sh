@@ -162,7 +162,11 @@ checkpoint_of() {
     local output folder
     output=$(option_value output "$@")
     folder=$(option_value save_dir "$@")
-    printf '%s.checkpoint' "${output:-${folder:-results}/quantized.h5}"
+    folder=${folder:-results}
+    case $output in
+    none) printf '%s/results.checkpoint' "$folder" ;;
+    *) printf '%s.checkpoint' "${output:-$folder/quantized.h5}" ;;
+    esac
 }
 
 digest_of() { sha256sum 2>/dev/null <"$1" || echo none; }
