@@ -8,6 +8,7 @@
 #include "options.h"
 #include "report.h"
 #include "run.h"
+#include "stop.h"
 #include "watch.h"
 
 /* Collective. Does what the options ask for. */
@@ -48,6 +49,7 @@ int main(int argc, char **argv)
     struct comm comm;
     struct options options = {0};
     timer_start(&timer);
+    stop_hold();
     comm_open(&comm, &argc, &argv);
     fault_setup(comm.rank);
     /* A closed reader of our output, or a file at its size limit, is an error to be told, not a
@@ -58,6 +60,8 @@ int main(int argc, char **argv)
     log_setup(comm.rank == 0, LOG_NORMAL);
     enum status status = comm_agree(&comm, options_read(&options, argc, argv));
     if (status == QO_OK) {
+        if (options.action != ACTION_RUN) /* the others cannot go on later */
+            stop_release();
         watch_setup(&comm, options.comm_timeout);
         status = run_check_options(&options, &comm);
     }

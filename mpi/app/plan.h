@@ -8,6 +8,9 @@
 
 /* What a run will do with a vector. All functions are Pure and give the same on all ranks. */
 
+/* Bytes that a rank needs for a sample of the vector; 0 where levels are found on all elements. */
+int64_t plan_sample_bytes(const struct options *options, const struct vector_info *info, int size);
+
 /* How it is walked over by `size` ranks that may use `limit` bytes each. */
 struct walk_plan plan_vector(const struct options *options, const struct source *source, int index,
                              int size, int64_t limit);

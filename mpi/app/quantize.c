@@ -21,7 +21,7 @@ void quantize_init(struct job *job, const struct options *options, const struct 
                    struct timer *timer, struct engine *engine)
 {
     *job = (struct job){.options = options, .comm = comm, .timer = timer, .engine = engine};
-    job->memory_limit = options->memory_limit ? options->memory_limit : INT64_MAX;
+    job->memory_limit = INT64_MAX;
     job->observer = (struct walk_observer){.context = job, .see = see};
     progress_init(&job->progress, options);
 }
@@ -81,19 +81,20 @@ static bool is_void(const struct measurement *sampled, const struct keep *keep)
     return true;
 }
 
-/* Pure. Samples are held in memory. */
+/* Pure. Samples are held in memory, beside the vector or its tiles. */
 static enum status check_sample(const struct trip *trip)
 {
     const struct walk *walk = &trip->walk;
-    int64_t size = trip->job->options->sample_size, limit = trip->job->memory_limit;
-    int64_t bytes = shard_largest(size, walk->comm->size) * (int64_t)element_size(walk->info->type);
-    if (bytes <= limit)
+    const struct options *options = trip->job->options;
+    int64_t bytes = plan_sample_bytes(options, walk->info, walk->comm->size) + walk->plan.memory;
+    if (bytes <= trip->job->memory_limit || walk->plan.is_held)
         return QO_OK;
-    return status_raise(
-        QO_NO_MEMORY,
-        "--sample_size %lld: takes %lld MiB of memory a rank, and %lld may be used; "
-        "take a smaller one, more ranks, or a larger --memory_limit",
-        (long long)size, (long long)(bytes >> 20), (long long)(limit >> 20));
+    return status_raise(QO_NO_MEMORY,
+                        "--sample_size %lld: it and tiles of the vector take %lld MiB of memory a "
+                        "rank, and %lld may be used; take a smaller one, more ranks, or a larger "
+                        "--memory_limit",
+                        (long long)options->sample_size, (long long)(bytes >> 20),
+                        (long long)(trip->job->memory_limit >> 20));
 }
 
 /* Collective. Measures a sample, and finds levels on it if it has elements for them. */
@@ -128,7 +129,7 @@ static enum status measure(struct trip *trip)
     enum status status;
     const struct options *options = trip->job->options;
     timer_switch(trip->job->timer, PHASE_MEASURE);
-    if (options->sample_size == 0 || options->sample_size >= trip->walk.info->n)
+    if (plan_sample_bytes(options, trip->walk.info, trip->job->comm->size) == 0)
         QO_TRY(measure_vector(&trip->walk, options->threshold, &trip->measurement));
     else
         QO_TRY(measure_sample(trip));
@@ -408,6 +409,9 @@ static enum status make_trip(struct trip *trip, int index)
     QO_TRY(solve_all(trip));
     count_reading(job, PHASE_SOLVE);
     QO_TRY(finish_results(trip));
+    if (!trip->walk.plan.is_held && job->comm->rank == 0) /* it was read several times */
+        status = source_check_unchanged(job->source, index);
+    status = comm_agree(job->comm, status);
 done:
     return status;
 }

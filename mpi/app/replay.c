@@ -47,22 +47,22 @@ void replay_record(struct job *job, int index, const struct report_vector *vecto
     memory_free(words);
 }
 
-/* Local. The words as results; false if they are none. */
-static bool unpack(struct replay *replay, int64_t n)
+/* Local. The words as results; QO_DATA if they are none. */
+static enum status unpack(struct replay *replay, int64_t n)
 {
+    enum status status;
     const int64_t *words = replay->words;
     int64_t num = n > WORD_RESULTS ? words[WORD_RESULTS] : -1;
     int64_t bins = n > WORD_BINS ? words[WORD_BINS] : -1, head = NUM_HEAD_WORDS + 3 * num;
-    if (num < 0 || num > RESULT_FILE_MAX_RESULTS || head > n || bins < 0 ||
-        bins > HISTOGRAM_PLOT_BINS)
-        return false;
-    if (record_vector_unpack(words + head, n - head, replay->out) != QO_OK ||
-        replay->out->num_results != num) {
-        status_clear();
-        return false;
-    }
+    QO_CHECK(0 <= num && num <= RESULT_FILE_MAX_RESULTS && head <= n && 0 <= bins &&
+                 bins <= HISTOGRAM_PLOT_BINS,
+             QO_DATA, "%s: its record is damaged", replay->out->info->name);
+    QO_TRY(record_vector_unpack(words + head, n - head, replay->out));
+    QO_CHECK(replay->out->num_results == num, QO_DATA, "%s: its record is damaged",
+             replay->out->info->name);
     replay->out->stats.plot_bins = (int)bins;
-    return true;
+done:
+    return status;
 }
 
 /* Local. Reads the histogram; whether it counts all that it must. */
@@ -174,7 +174,11 @@ static enum status replay_words(struct replay *replay, int index, int64_t n, boo
     enum status status;
     struct job *job = replay->job;
     timer_switch(job->timer, PHASE_WRITE);
-    *replayed = unpack(replay, n);
+    status = comm_agree(job->comm, unpack(replay, n));
+    if (status != QO_OK && status != QO_DATA)
+        goto done;
+    *replayed = status == QO_OK;
+    status = QO_OK;
     if (*replayed && job->file)
         QO_TRY(look_through(replay, replayed));
     if (*replayed && job->file)

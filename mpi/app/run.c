@@ -213,6 +213,8 @@ static enum status make_run(struct job *job, struct report *report)
         encoded_remove(report->output);
     QO_TRY(write_reports(report, job->timer));
 done:
+    if (status != QO_OK && status != QO_STOPPED && journal_is_saved(job->journal))
+        log_info("the last checkpoint stays: --resume goes on once the cause is gone");
     result_file_abandon(job->file);
     encoded_close(&encoded);
     journal_close(job->journal);

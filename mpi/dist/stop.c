@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -77,6 +78,27 @@ void stop_setup(double seconds_left, double every)
     install(SIGUSR1);
     install(SIGTERM);
     install(SIGINT);
+    stop_release();
+}
+
+/* Threads that MPI starts meanwhile keep it put off, which does not matter: any one thread takes
+ * it. */
+static void mask(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(how, &set, NULL);
+}
+
+void stop_hold(void)
+{
+    mask(SIG_BLOCK);
+}
+
+void stop_release(void)
+{
+    mask(SIG_UNBLOCK);
 }
 
 void stop_saved(double seconds)

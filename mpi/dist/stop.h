@@ -33,6 +33,15 @@ enum stop {
  */
 void stop_setup(double seconds_left, double every);
 
+/*
+ * Local. Puts SIGUSR1 off until stop_setup or stop_release: it would end a process that has not
+ * come to the former yet, and launchers send it at any time. To be called before threads start.
+ */
+void stop_hold(void);
+
+/* Local. A SIGUSR1 that came since stop_hold arrives now. */
+void stop_release(void);
+
 /* Local. A checkpoint was saved, which took so many seconds: the clock of periodic ones starts
  * again. */
 void stop_saved(double seconds);

@@ -21,7 +21,7 @@
  * Local. One thread of the process at a time is between these two. The library is not thread-safe
  * as it is mostly built, its stack of errors included, so where a second thread reads, each stretch
  * of calls, with h5_raise or h5_reason behind it, lies between them: those of reader_hdf5, and of
- * h5_output_write, the only other calls that are made while a thread reads. All else, here too, is
+ * h5_output_put, the only other calls that are made while a thread reads. All else, here too, is
  * for times when one thread is at work. Whoever holds it must not take it again, nor wait for
  * another rank that might wait for it.
  */

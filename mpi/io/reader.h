@@ -33,10 +33,11 @@ struct entry {
     char *dataset;  /* path inside the file (HDF5) or tensor, or NULL */
     int64_t offset; /* of element 0 in the file, in bytes, where the reader needs it; HDF5: 0 if
                        only the library can read it */
-    struct file_look look; /* of an HDF5 file at the scan, if offset is not 0 */
-    bool is_swapped;       /* stored in the other byte order than this machine's */
-    bool is_fortran;       /* stored in Fortran order; never set for 0 or 1 dimensions */
-    uint64_t seed;         /* of a vector that is made, not read */
+    struct file_look
+        look; /* of the file at the scan; an HDF5 file's as it was open, if offset is not 0 */
+    bool is_swapped; /* stored in the other byte order than this machine's */
+    bool is_fortran; /* stored in Fortran order; never set for 0 or 1 dimensions */
+    uint64_t seed;   /* of a vector that is made, not read */
     /*
      * Why the vector cannot be read, where that is known from the scan; QO_OK and NULL else. It is
      * raised only if the vector is asked for, which is known only once all vectors have their

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
@@ -212,6 +213,37 @@ done:
     return status;
 }
 
+/* What the system says of a file now. */
+static enum status look_at(const char *path, struct source_file *file)
+{
+    struct stat about;
+    bool fault = fault_here();
+    if (fault)
+        errno = EIO;
+    if (fault || stat(path, &about) != 0)
+        return status_raise(QO_NO_INPUT, "%s: cannot be looked at: %s; check the path", path,
+                            strerror(errno));
+    *file = (struct source_file){path, about.st_size, about.st_mtim.tv_sec, about.st_mtim.tv_nsec};
+    return QO_OK;
+}
+
+/* Notes how the files of all vectors look, where the scan has not done so: what is read later has
+ * to be of the same file. */
+static enum status look_at_files(struct catalog *catalog)
+{
+    enum status status = QO_OK;
+    for (int i = 0; i < catalog->num_entries; i++) {
+        struct entry *entry = &catalog->entry[i];
+        struct source_file file = {0};
+        if (entry->reader == &reader_synthetic || entry->look.size != 0)
+            continue;
+        QO_TRY(look_at(entry->file, &file));
+        entry->look = (struct file_look){file.num_bytes, file.seconds, file.nanoseconds};
+    }
+done:
+    return status;
+}
+
 /* On rank 0: all that is found without the others. */
 static enum status find_vectors(const struct source_request *request, struct catalog *catalog)
 {
@@ -224,6 +256,7 @@ static enum status find_vectors(const struct source_request *request, struct cat
         QO_TRY(reader_synthetic.scan(request, NULL, NULL, catalog));
     QO_TRY(select_vectors(request, catalog));
     QO_TRY(names_check(catalog));
+    QO_TRY(look_at_files(catalog));
 done:
     for (int i = 0; input && i < request->num_inputs; i++) {
         memory_free(input[i].path);
@@ -304,17 +337,34 @@ enum status source_read(struct source *source, int index, int64_t begin, int64_t
     return status == QO_OK ? entry->reader->read(&source->handle, entry, begin, end, x) : status;
 }
 
-static enum status look_at(const char *path, struct source_file *file)
+void source_expect(struct source *source, int index, int64_t begin, int64_t end)
 {
-    struct stat about;
-    bool fault = fault_here();
-    if (fault)
-        errno = EIO;
-    if (fault || stat(path, &about) != 0)
-        return status_raise(QO_NO_INPUT, "%s: cannot be looked at: %s; check the path", path,
-                            strerror(errno));
-    *file = (struct source_file){path, about.st_size, about.st_mtim.tv_sec, about.st_mtim.tv_nsec};
-    return QO_OK;
+    const struct entry *entry = &source->catalog.entry[index];
+    int64_t size = (int64_t)element_size(entry->info.type);
+    if (begin == end || entry->is_fortran)
+        return;
+    if (handle_open(&source->handle, entry) != QO_OK)
+        status_clear();
+    else if (source->handle.fd >= 0)
+        posix_fadvise(source->handle.fd, (off_t)(entry->offset + begin * size),
+                      (off_t)((end - begin) * size), POSIX_FADV_WILLNEED);
+}
+
+enum status source_check_unchanged(const struct source *source, int index)
+{
+    const struct entry *entry = &source->catalog.entry[index];
+    struct source_file now = {0};
+    if (entry->reader == &reader_synthetic)
+        return QO_OK;
+    enum status status = look_at(entry->file, &now);
+    if (status != QO_OK)
+        return status;
+    if (now.num_bytes == entry->look.size && now.seconds == entry->look.seconds &&
+        now.nanoseconds == entry->look.nanoseconds)
+        return QO_OK;
+    return status_raise(QO_DATA,
+                        "%s: has changed while it was read; run again once it stays as it is",
+                        entry->file);
 }
 
 /* The vectors of a file stand together, so looking at the one before is enough. */
@@ -326,7 +376,7 @@ enum status source_visit_files(const struct source *source,
     const struct catalog *catalog = &source->catalog;
     for (int i = 0; i < catalog->num_entries; i++) {
         const struct entry *entry = &catalog->entry[i];
-        struct source_file file;
+        struct source_file file = {0};
         if (entry->reader == &reader_synthetic ||
             (i > 0 && strcmp(entry->file, entry[-1].file) == 0))
             continue;

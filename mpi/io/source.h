@@ -62,6 +62,19 @@ const struct vector_info *source_vector(const struct source *source, int index);
 QO_MUST_USE enum status source_read(struct source *source, int index, int64_t begin, int64_t end,
                                     void *x);
 
+/*
+ * Local. Elements [begin, end) will be read soon: the system may fetch them meanwhile, where they
+ * lie in a row in a file. Opens it as source_read would, and says nothing of failures, which the
+ * read will tell.
+ */
+void source_expect(struct source *source, int index, int64_t begin, int64_t end);
+
+/*
+ * Local. Whether the vector's file looks as it did when the source was opened, by its size and the
+ * time of its last change: else what was read of it may be of two files. QO_DATA, QO_NO_INPUT.
+ */
+QO_MUST_USE enum status source_check_unchanged(const struct source *source, int index);
+
 /* A file that vectors are read from. */
 struct source_file {
     const char *path; /* as the user named it; valid until source_close */

@@ -39,6 +39,15 @@ static bool wait_for_room(struct feed *feed)
     return !feed->is_stopped && feed->begin < feed->plan.n;
 }
 
+/* While both buffers are full the system fetches what is read after them. */
+static void expect_next(const struct feed_plan *plan, int64_t begin)
+{
+    if (begin >= plan->n)
+        return;
+    struct shard part = feed_part(plan, begin);
+    source_expect(plan->source, plan->index, part.begin, part.end);
+}
+
 /* The thread: reads span after span into the buffers in turn, until the end or a failure. */
 static void *read_spans(void *context)
 {
@@ -50,6 +59,8 @@ static void *read_spans(void *context)
         pthread_mutex_unlock(&feed->mutex);
         enum status status =
             source_read(plan->source, plan->index, part.begin, part.end, plan->buffer[slot]);
+        if (status == QO_OK)
+            expect_next(plan, feed->begin + plan->span);
         pthread_mutex_lock(&feed->mutex);
         feed->begin += plan->span;
         feed->num_read++;

@@ -23,6 +23,7 @@ struct journal {
     struct checkpoint_image earlier; /* rank 0's: what the run goes on from, until it is used up */
     int num_left;                    /* of its records that were not asked for yet; on all ranks */
     int64_t data_inode;              /* of `earlier` */
+    bool is_saved;                   /* a checkpoint, in this run */
     bool is_full;                    /* there was no memory for a record: nothing is saved */
 };
 
@@ -51,6 +52,15 @@ static int find_record(const struct checkpoint_image *image, enum kind kind, int
         if (image->record[i].kind == (int64_t)kind && image->record[i].vector == vector)
             return i;
     return -1;
+}
+
+/* Whether a vector is recorded as finished. */
+static bool has_finished(const struct checkpoint_image *image)
+{
+    for (int i = 0; i < image->num_records; i++)
+        if (image->record[i].kind == KIND_VECTOR)
+            return true;
+    return false;
 }
 
 static enum status grow(struct journal *journal)
@@ -154,6 +164,13 @@ void journal_attach(struct journal *journal, struct result_file *file,
         return;
     journal->file = file;
     journal->encoded = encoded;
+    bool is_gone = journal->data_inode != 0 && !encoded_is_there(encoded);
+    if (is_gone && journal->comm->rank == 0 && has_finished(&journal->earlier)) {
+        log_warn("resume    all vectors are quantized anew");
+        checkpoint_image_clear(&journal->earlier);
+    }
+    journal->num_left = journal->earlier.num_records;
+    comm_broadcast(journal->comm, &journal->num_left, sizeof journal->num_left);
 }
 
 const struct encoded *journal_encoded(const struct journal *journal)
@@ -300,9 +317,8 @@ void journal_end_vector(struct journal *journal, int vector, int64_t n, const in
 /* Rank 0's part: what is recorded, and the part of a walk at its end, to the disk. */
 static enum status write_image(struct journal *journal, const struct journal_part *part)
 {
+    enum status status = QO_OK;
     struct checkpoint_image *image = &journal->image;
-    if (journal->is_full)
-        return status_raise(QO_NO_MEMORY, "%s: there was no memory for it", journal->path);
     image->data_inode = journal->file ? result_file_inode(journal->file) : 0;
     if (part) {
         struct checkpoint_record record = {.kind = KIND_PART,
@@ -312,7 +328,9 @@ static enum status write_image(struct journal *journal, const struct journal_par
                                            .word = (int64_t *)part->words};
         add_record(journal, &record);
     }
-    enum status status = checkpoint_write(journal->path, image);
+    QO_CHECK(!journal->is_full, QO_NO_MEMORY, "%s: there was no memory for it", journal->path);
+    QO_TRY(checkpoint_write(journal->path, image));
+done:
     if (part)
         drop_records(image, KIND_PART, part->vector);
     return status;
@@ -330,6 +348,7 @@ static enum status write_checkpoint(struct journal *journal, const struct journa
     QO_TRY(comm_agree(journal->comm, status));
     if (journal->file)
         result_file_keep(journal->file);
+    journal->is_saved = true;
     stop_saved(clock_seconds() - start);
     log_detail("checkpoint %s written in %.2f s", journal->path, clock_seconds() - start);
 done:
@@ -374,6 +393,11 @@ enum status journal_pause(struct journal *journal)
 }
 
 /* ---- The end ---- */
+
+bool journal_is_saved(const struct journal *journal)
+{
+    return journal && journal->is_saved;
+}
 
 void journal_finish(struct journal *journal)
 {

@@ -39,8 +39,12 @@ QO_MUST_USE enum status journal_open(struct journal **journal, const struct comm
  * on all ranks. */
 int64_t journal_data_inode(const struct journal *journal);
 
-/* Local. From now on checkpoints tell of what is in this file, and keep it; NULL: there is none.
- * `encoded` is what an earlier run left, or NULL. Both are borrowed. */
+/*
+ * Collective. From now on checkpoints tell of what is in this file, and keep it. `encoded` is what
+ * an earlier run left. Both are borrowed. Where vectors are recorded as finished and what was
+ * encoded of them is gone, the record is forgotten: else nothing could be saved before all of them
+ * are done again.
+ */
 void journal_attach(struct journal *journal, struct result_file *file,
                     const struct encoded *encoded);
 
@@ -95,6 +99,9 @@ QO_MUST_USE enum status journal_save(struct journal *journal, enum stop stop,
 
 /* Collective. A safe point between walks: asks whether anything is wanted, and does it. */
 QO_MUST_USE enum status journal_pause(struct journal *journal);
+
+/* Pure. Whether a checkpoint was saved in this run. */
+bool journal_is_saved(const struct journal *journal);
 
 /* Local. The run has ended well: the checkpoint is removed. */
 void journal_finish(struct journal *journal);

@@ -137,7 +137,11 @@ static enum status list_group(struct lister *lister, struct group *group, const 
     all = count;
     reduce_sum(comm, &all, 1);
     group->before += all;
-    if (count > lister->list.capacity)
+    if (group->before > lister->job->encoding[group->first].num_outliers)
+        return status_raise(QO_DATA,
+                            "%s: has changed while it was read; run again once it stays as it is",
+                            lister->job->walk->info->origin);
+    if (count > lister->list.count) /* it was listed in parts, of which the last is there */
         status = give_parts(lister, group, tile, first);
     else if (count > 0)
         status = give_list(lister, group, first);

@@ -45,39 +45,65 @@ static bool is_mine(const struct walk *walk, int64_t n, int64_t j, int64_t i)
     return n * rank / size <= j && j < n * (rank + 1) / size;
 }
 
-/* Reads samples from j on, as many as lie close together and are this rank's; sets *next to the
- * first that it has not read. */
-static enum status read_piece(const struct walk *walk, int64_t count, int64_t first, int64_t n,
-                              int64_t j, const bool *mine, char *piece, uint64_t *bits,
-                              int64_t *next)
+/* Samples first to first + n - 1 of `count`, some of which this rank reads. */
+struct wanted {
+    const struct walk *walk;
+    int64_t count, first, n;
+    const bool *mine; /* [n] */
+};
+
+/* The place of a sample in the vector. */
+static int64_t place_of(const struct wanted *wanted, int64_t j)
 {
-    int64_t size = (int64_t)element_size(walk->info->type), total = walk->info->n;
-    int64_t begin = sample_index(total, count, first + j), last = begin, end = j + 1;
-    for (; end < n && mine[end]; end++) {
-        int64_t i = sample_index(total, count, first + end);
-        if ((i - last) * size > NEAR_BYTES || (i + 1 - begin) * size > PIECE_BYTES)
+    return sample_index(wanted->walk->info->n, wanted->count, wanted->first + j);
+}
+
+/* The samples from j on that lie close together and are this rank's: returns the first that is not
+ * among them; *last is the place of the last that is. */
+static int64_t end_of_piece(const struct wanted *wanted, int64_t j, int64_t *last)
+{
+    int64_t size = (int64_t)element_size(wanted->walk->info->type);
+    int64_t begin = place_of(wanted, j), end = j + 1;
+    *last = begin;
+    for (; end < wanted->n && wanted->mine[end]; end++) {
+        int64_t i = place_of(wanted, end);
+        if ((i - *last) * size > NEAR_BYTES || (i + 1 - begin) * size > PIECE_BYTES)
             break;
-        last = i;
+        *last = i;
     }
-    enum status status = source_read(walk->source, walk->index, begin, last + 1, piece);
-    for (int64_t k = j; k < end && status == QO_OK; k++)
-        bits[k] =
-            element_bits(walk->info->type, piece, sample_index(total, count, first + k) - begin);
-    *next = end;
-    return status;
+    return end;
+}
+
+/* Single elements of a large vector are many reads, which a disk serves faster side by side. */
+static void expect_samples(const struct wanted *wanted)
+{
+    const struct walk *walk = wanted->walk;
+    for (int64_t j = 0, end, last; j < wanted->n; j = end) {
+        end = j + 1;
+        if (!wanted->mine[j])
+            continue;
+        end = end_of_piece(wanted, j, &last);
+        source_expect(walk->source, walk->index, place_of(wanted, j), last + 1);
+    }
 }
 
 /* Reads this rank's samples from the source. */
-static enum status read_samples(const struct walk *walk, int64_t count, int64_t first, int64_t n,
-                                const bool *mine, uint64_t *bits)
+static enum status read_samples(const struct wanted *wanted, uint64_t *bits)
 {
+    const struct walk *walk = wanted->walk;
     char *piece;
     enum status status = memory_alloc("samples", PIECE_BYTES, 1, &piece);
-    for (int64_t j = 0; j < n && status == QO_OK;) {
-        if (mine[j])
-            status = read_piece(walk, count, first, n, j, mine, piece, bits, &j);
-        else
-            j++;
+    if (status == QO_OK)
+        expect_samples(wanted);
+    for (int64_t j = 0, end, last; j < wanted->n && status == QO_OK; j = end) {
+        end = j + 1;
+        if (!wanted->mine[j])
+            continue;
+        int64_t begin = place_of(wanted, j);
+        end = end_of_piece(wanted, j, &last);
+        status = source_read(walk->source, walk->index, begin, last + 1, piece);
+        for (int64_t k = j; k < end && status == QO_OK; k++)
+            bits[k] = element_bits(walk->info->type, piece, place_of(wanted, k) - begin);
     }
     memory_free(piece);
     return status;
@@ -92,7 +118,8 @@ enum status sample_look_up(const struct walk *walk, int64_t count, int64_t first
         bool is_held = mine[j] && walk->plan.is_held;
         bits[j] = is_held ? element_bits(walk->info->type, walk->x, i - walk->shard.begin) : 0;
     }
-    return walk->plan.is_held ? QO_OK : read_samples(walk, count, first, n, mine, bits);
+    struct wanted wanted = {walk, count, first, n, mine};
+    return walk->plan.is_held ? QO_OK : read_samples(&wanted, bits);
 }
 
 /* Local. Keeps those of the slots that belong to this rank's shard of the sample. */

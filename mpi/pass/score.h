@@ -5,7 +5,7 @@
 #include "encode.h"
 
 /*
- * Collective. The errors of several quantizers in one walk over the shard, without codes: fills
+ * Collective. The errors of several quantizers in one walk over the vector, without codes: fills
  * encoding[num] as encode_vector does for each table[num], bit for bit, but for the digest, which
  * is 0, and the seconds, which are each one's share of the walk. num is the same on all ranks. The
  * same status on every rank.

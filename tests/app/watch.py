@@ -11,7 +11,7 @@ import harness
 
 # Minutes of work: Lloyd steps that never meet the tolerance.
 LONG = [
-    *("--generate", "normal:500K", "--solver", "lloyd", "--init", "quantile"),
+    *("--generate", "normal:20M", "--solver", "lloyd", "--init", "quantile"),
     *("--approach", "non-uniform", "--num_bits", "8", "--tolerance", "0"),
     *("--max_iterations", "1000K", "--output", "none", "--quiet"),
 ]
