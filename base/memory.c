@@ -64,13 +64,20 @@ void memory_free(void *block)
     free(block);
 }
 
+enum status memory_join_texts(const char *first, const char *second, char **out)
+{
+    size_t before = strlen(first), length = strlen(second) + 1;
+    enum status status = memory_alloc("text", (int64_t)(before + length), 1, out);
+    if (status == QO_OK) {
+        memcpy(*out, first, before);
+        memcpy(*out + before, second, length);
+    }
+    return status;
+}
+
 enum status memory_copy_text(const char *text, char **out)
 {
-    size_t length = strlen(text) + 1;
-    enum status status = memory_alloc("text", (int64_t)length, 1, out);
-    if (status == QO_OK)
-        memcpy(*out, text, length);
-    return status;
+    return memory_join_texts(text, "", out);
 }
 
 int64_t memory_peak(void)

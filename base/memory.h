@@ -29,6 +29,9 @@ void memory_free(void *block);
 /* Local. *out = a copy of the text; to be freed with memory_free. */
 QO_MUST_USE enum status memory_copy_text(const char *text, char **out);
 
+/* Local. *out = two texts in one; to be freed with memory_free. */
+QO_MUST_USE enum status memory_join_texts(const char *first, const char *second, char **out);
+
 /* Local. The largest resident size of this process so far, in bytes; 0 if the system does not say.
  */
 int64_t memory_peak(void);

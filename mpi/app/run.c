@@ -43,13 +43,9 @@ static enum status make_folder(const char *path)
 /* Local. The checkpoint stands beside the result file, or where its folder would be. */
 static enum status name_checkpoint(const struct report *report, char **path)
 {
-    const char *output = report->output ? report->output : report->options->save_dir;
-    const char *end = report->output ? ".checkpoint" : "/results.checkpoint";
-    size_t size = strlen(output) + strlen(end) + 1;
-    enum status status = memory_alloc("path", (int64_t)size, 1, path);
-    if (status == QO_OK)
-        snprintf(*path, size, "%s%s", output, end);
-    return status;
+    return report->output
+               ? memory_join_texts(report->output, ".checkpoint", path)
+               : memory_join_texts(report->options->save_dir, "/results.checkpoint", path);
 }
 
 /* Collective. The record of the run, which begins with that of an earlier one if it is to go on. */

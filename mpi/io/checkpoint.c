@@ -16,6 +16,7 @@
 #include "input_file.h"
 #include "log.h"
 #include "memory.h"
+#include "publish.h"
 
 /*
  * Written through a buffer, as a run writes it where memory may be scarce; read in one piece, at
@@ -38,15 +39,6 @@ enum { MAGIC_WORDS = 3, HEADER_WORDS = 7, RECORD_WORDS = 4, DIGEST_WORDS = 1 };
 static int64_t words_of(int64_t bytes)
 {
     return bytes / 8 + (bytes % 8 != 0);
-}
-
-static enum status make_name(const char *path, const char *suffix, char **name)
-{
-    size_t size = strlen(path) + strlen(suffix) + 1;
-    enum status status = memory_alloc("a checkpoint's name", (int64_t)size, 1, name);
-    if (status == QO_OK)
-        snprintf(*name, size, "%s%s", path, suffix);
-    return status;
 }
 
 /* The failure of a call on `path`, from errno. */
@@ -208,21 +200,6 @@ static int rename_or_fault(const char *from, const char *to)
     return rename(from, to);
 }
 
-/* Brings new names to the disk. The files are whole and in their places: a failure is worth a
- * warning; some file systems cannot sync a directory at all. */
-static void sync_directory(const char *path)
-{
-    char directory[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int n = slash && slash > path ? (int)(slash - path) : 1;
-    snprintf(directory, sizeof directory, "%.*s", n, slash ? path : ".");
-    int fd = open(directory, O_RDONLY | O_CLOEXEC | O_DIRECTORY);
-    if ((fd < 0 || sync_or_fault(fd) != 0) && errno != EINVAL)
-        log_warn("%s: is complete, but its directory cannot be synced: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-}
-
 /* Gives the new file its name and the old one that of the one before. */
 static enum status shift_names(const char *path, const char *fresh, const char *previous)
 {
@@ -235,7 +212,7 @@ static enum status shift_names(const char *path, const char *fresh, const char *
             (void)rename(previous, path);
         return status;
     }
-    sync_directory(path);
+    publish_sync_directory(path);
     return QO_OK;
 }
 
@@ -243,8 +220,8 @@ enum status checkpoint_write(const char *path, const struct checkpoint_image *im
 {
     enum status status;
     char *fresh = NULL, *previous = NULL;
-    QO_TRY(make_name(path, ".new", &fresh));
-    QO_TRY(make_name(path, ".previous", &previous));
+    QO_TRY(memory_join_texts(path, ".new", &fresh));
+    QO_TRY(memory_join_texts(path, ".previous", &previous));
     QO_TRY(write_file(fresh, image));
     QO_TRY(shift_names(path, fresh, previous));
 done:
@@ -401,7 +378,7 @@ static enum status read_previous(const char *path, enum status failure, const ch
     enum status status;
     bool is_missing = failure == QO_OK;
     char *previous = NULL;
-    QO_TRY(make_name(path, ".previous", &previous));
+    QO_TRY(memory_join_texts(path, ".previous", &previous));
     status = read_if_there(previous, image, found);
     if (status == QO_OK && *found) {
         log_warn("%s; going on from %s", why, previous);
@@ -564,7 +541,7 @@ enum status checkpoint_remove(const char *path)
     enum status status = QO_OK;
     for (int i = 0; i < 3; i++) {
         char *name = NULL;
-        enum status one = make_name(path, suffix[i], &name);
+        enum status one = memory_join_texts(path, suffix[i], &name);
         bool fault = one == QO_OK && fault_here();
         if (fault)
             errno = EACCES;

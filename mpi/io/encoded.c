@@ -14,21 +14,12 @@
 /* The most that one call moves: Linux stops at 2 GiB. */
 #define MAX_CALL ((int64_t)1 << 30)
 
-static enum status make_path(const char *file, char **path)
-{
-    size_t size = strlen(file) + sizeof ".encoded";
-    enum status status = memory_alloc("a file's name", (int64_t)size, 1, path);
-    if (status == QO_OK)
-        snprintf(*path, size, "%s.encoded", file);
-    return status;
-}
-
 enum status encoded_open(struct encoded *encoded, const struct comm *comm, const char *file,
                          int64_t inode)
 {
     struct stat found;
     *encoded = (struct encoded){.fd = -1};
-    enum status status = comm_agree(comm, make_path(file, &encoded->path));
+    enum status status = comm_agree(comm, memory_join_texts(file, ".encoded", &encoded->path));
     if (status != QO_OK || inode == 0)
         return status;
     encoded->fd = open(encoded->path, O_RDONLY | O_CLOEXEC);
@@ -76,7 +67,7 @@ void encoded_close(struct encoded *encoded)
 void encoded_remove(const char *file)
 {
     char *path = NULL;
-    if (make_path(file, &path) != QO_OK) {
+    if (memory_join_texts(file, ".encoded", &path) != QO_OK) {
         status_clear();
         return;
     }

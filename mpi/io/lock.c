@@ -254,11 +254,9 @@ enum status lock_take(struct lock *lock, const char *file)
 {
     struct holder self;
     bool is_gone = true;
-    size_t size = strlen(file) + sizeof ".lock";
-    enum status status = memory_alloc("the lock's name", (int64_t)size, 1, &lock->path);
+    enum status status = memory_join_texts(file, ".lock", &lock->path);
     if (status != QO_OK)
         return status;
-    snprintf(lock->path, size, "%s.lock", file);
     describe_self(&self);
     write_text(&self, lock->text);
     for (int i = 0; is_gone && i < ATTEMPTS; i++)

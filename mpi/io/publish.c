@@ -36,9 +36,15 @@ static enum status check_name(const char *path)
 /* FILE.partial to FILE.encoded; false, with errno, if that fails. */
 static bool rename_to_encoded(const struct publication *publication)
 {
-    char encoded[4096 + sizeof ".encoded"];
-    snprintf(encoded, sizeof encoded, "%s.encoded", publication->path);
-    return rename(publication->partial, encoded) == 0;
+    char *encoded;
+    if (memory_join_texts(publication->path, ".encoded", &encoded) != QO_OK) {
+        errno = ENOMEM;
+        return false;
+    }
+    int rc = rename(publication->partial, encoded), error = errno;
+    memory_free(encoded);
+    errno = error;
+    return rc == 0;
 }
 
 /* A run that was killed has left FILE.partial, and a checkpoint tells of it. */
@@ -78,11 +84,9 @@ enum status publish_begin(struct publication *publication, const struct comm *co
                           const char *path, int64_t kept)
 {
     enum status status;
-    size_t size = strlen(path) + sizeof ".partial";
     *publication = (struct publication){.comm = comm, .fd = -1};
     QO_TRY(memory_copy_text(path, &publication->path));
-    QO_TRY(memory_alloc("the output's name", (int64_t)size, 1, &publication->partial));
-    snprintf(publication->partial, size, "%s.partial", path);
+    QO_TRY(memory_join_texts(path, ".partial", &publication->partial));
     if (comm->rank == 0)
         QO_TRY(begin(publication, kept));
 done:
@@ -184,9 +188,7 @@ enum status publish_sync(struct publication *publication)
     return comm_agree(publication->comm, status);
 }
 
-/* Brings the new name to the disk. The file is whole and in its place, so a failure is no reason
- * to say otherwise; some file systems cannot sync a directory at all. */
-static void sync_directory(const char *path)
+void publish_sync_directory(const char *path)
 {
     char directory[4096];
     const char *slash = strrchr(path, '/');
@@ -220,7 +222,7 @@ enum status publish_finish(struct publication *publication)
     if ((status = comm_agree(comm, status)) != QO_OK)
         return status;
     if (comm->rank == 0) {
-        sync_directory(publication->path);
+        publish_sync_directory(publication->path);
         lock_release(&publication->lock);
     }
     clear(publication);

@@ -57,6 +57,10 @@ QO_MUST_USE enum status publish_sync(struct publication *publication);
 /* Renames FILE.partial to FILE, releases the lock and frees. */
 QO_MUST_USE enum status publish_finish(struct publication *publication);
 
+/* Local. Brings a new name of a file that is in its place to the disk. A failure is no reason to
+ * say otherwise of the file, and a warning: some file systems cannot sync a directory at all. */
+void publish_sync_directory(const char *path);
+
 /* Local. Removes FILE.partial, or renames it to FILE.encoded if it is kept, and the lock, and
  * frees; a zeroed or finished publication is allowed. */
 void publish_abandon(struct publication *publication);
