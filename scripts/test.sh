@@ -85,7 +85,7 @@ scripts/install_deps.sh --with-tests || die "the packages could not be installed
 export OMP_WAIT_POLICY=passive
 
 say "Looking at the scripts"
-shellcheck -x scripts/*.sh .ci/run || step_failed "shellcheck"
+shellcheck -x scripts/*.sh slurm/*.sh slurm/*.sbatch .ci/run || step_failed "shellcheck"
 
 slow='published|optimal|reproducible|memory|kill_random|output_faults|fault_walk|tricky|usage|text_outputs_Screen|device_Equal|device_Failing|bundle|gpu_check'
 
