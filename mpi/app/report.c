@@ -174,7 +174,9 @@ int64_t report_memory_bytes(const struct report *report)
 {
     int64_t most = 0;
     for (int i = 0; i < report->num_vectors; i++) {
-        int64_t bytes = report_walk_plan(report, i).memory;
+        int64_t bytes =
+            report_walk_plan(report, i).memory +
+            plan_sample_bytes(report->options, report->vectors[i].info, report->comm->size);
         most = bytes > most ? bytes : most;
     }
     if (report->options->gap < FURTHER_WALK_GAP && report->options->sample_size == 0)
