@@ -32,6 +32,12 @@ void comm_open(struct comm *comm, int *argc, char ***argv)
     MPI_Allreduce(&first, &comm->num_nodes, 1, MPI_INT, MPI_SUM, comm_mpi(comm));
 }
 
+void comm_alone(const struct comm *comm, struct comm *alone)
+{
+    *alone =
+        (struct comm){.size = 1, .node_size = 1, .num_nodes = 1, .is_threaded = comm->is_threaded};
+}
+
 void comm_close(struct comm *comm)
 {
     int ended;
@@ -61,6 +67,8 @@ static enum status spread_failure(const struct comm *comm, enum status status, i
 
 enum status comm_agree_max(const struct comm *comm, enum status status, int *x)
 {
+    if (comm->size == 1)
+        return status;
     /* The lowest failing rank is the largest size - rank. */
     int largest[2] = {status == QO_OK ? 0 : comm->size - comm->rank, *x};
     watch_begin("an agreement");
@@ -79,6 +87,8 @@ enum status comm_agree(const struct comm *comm, enum status status)
 
 void comm_broadcast(const struct comm *comm, void *data, int64_t n)
 {
+    if (comm->size == 1)
+        return;
     watch_begin("a broadcast");
     for (int64_t done = 0; done < n; done += MAX_CALL) {
         int64_t part = n - done < MAX_CALL ? n - done : MAX_CALL;
@@ -89,6 +99,8 @@ void comm_broadcast(const struct comm *comm, void *data, int64_t n)
 
 void comm_wait_all(const struct comm *comm)
 {
+    if (comm->size == 1)
+        return;
     watch_begin("a barrier");
     MPI_Barrier(comm_mpi(comm));
     watch_end();
@@ -99,8 +111,26 @@ void comm_gather_text(const struct comm *comm, const char *text, int n, char *al
     char mine[COMM_MAX_TEXT] = "";
     assert(n <= COMM_MAX_TEXT);
     strncpy(mine, text, (size_t)n - 1);
+    if (comm->size == 1) {
+        memcpy(all, mine, (size_t)n);
+        return;
+    }
     watch_begin("gathering texts");
     MPI_Gather(mine, n, MPI_CHAR, all, n, MPI_CHAR, 0, comm_mpi(comm));
+    watch_end();
+}
+
+void comm_gather_words(const struct comm *comm, const int64_t *mine, const int *count,
+                       const int *start, int64_t *all)
+{
+    int n = count[comm->rank];
+    if (comm->size == 1) {
+        if (n > 0)
+            memcpy(all + start[0], mine, (size_t)n * sizeof *all);
+        return;
+    }
+    watch_begin("gathering words");
+    MPI_Allgatherv(mine, n, MPI_INT64_T, all, count, start, MPI_INT64_T, comm_mpi(comm));
     watch_end();
 }
 
@@ -108,6 +138,8 @@ int comm_count_equal(const struct comm *comm, uint64_t key)
 {
     MPI_Comm node;
     int count = 0;
+    if (comm->size == 1)
+        return 1;
     watch_begin("counting the ranks of a node");
     MPI_Comm_split_type(comm_mpi(comm), MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
     for (int i = 0; i < comm->node_size; i++) {

@@ -30,6 +30,13 @@ void comm_open(struct comm *comm, int *argc, char ***argv);
 void comm_close(struct comm *comm);
 
 /*
+ * Local. This rank as if there were no other, for work that each does for itself: what is
+ * Collective over `alone` communicates with nobody and returns at once. It has nothing to be
+ * closed.
+ */
+void comm_alone(const struct comm *comm, struct comm *alone);
+
+/*
  * Collective. Every rank brings its own status; all leave with the status of the lowest rank that
  * failed and its text in status_text(), or QO_OK. One small allreduce where all is well.
  */
@@ -54,6 +61,14 @@ void comm_wait_all(const struct comm *comm);
  * NULL.
  */
 void comm_gather_text(const struct comm *comm, const char *text, int n, char *all);
+
+/*
+ * Collective. Every rank gets the words of all: those of rank r, count[r] of them, from
+ * all[start[r]] on. mine[count[rank]] does not overlap with all; counts and starts are the same on
+ * all ranks.
+ */
+void comm_gather_words(const struct comm *comm, const int64_t *mine, const int *count,
+                       const int *start, int64_t *all);
 
 /* Collective. How many ranks of this rank's node, itself included, bring the same key. */
 int comm_count_equal(const struct comm *comm, uint64_t key);
