@@ -22,16 +22,29 @@ static const struct h5_output closed = {.file = H5I_INVALID_HID,
                                         .dataset_list = H5I_INVALID_HID,
                                         .scalar = H5I_INVALID_HID};
 
-/* comm_agree, or of one process alone. */
-static enum status agree(const struct h5_output *output, enum status status)
+/* Keeps the first failure for h5_output_catch_up. */
+static enum status keep(struct h5_output *output, enum status status, bool breaks)
 {
+    if (status == QO_OK || output->deferred != QO_OK)
+        return QO_OK;
+    output->deferred = status;
+    output->breaks = breaks;
+    snprintf(output->deferred_text, sizeof output->deferred_text, "%s", status_text());
+    return QO_OK;
+}
+
+/* comm_agree, or of one process alone; nothing yet where agreements are deferred. */
+static enum status agree(struct h5_output *output, enum status status)
+{
+    if (output->is_deferred)
+        return keep(output, status, false);
     return output->comm ? comm_agree(output->comm, status) : status;
 }
 
 /* Whether this is the rank that writes what all have. */
 static bool is_writer(const struct h5_output *output)
 {
-    return !output->comm || output->comm->rank == 0;
+    return !output->comm || output->comm->rank == (output->is_deferred ? output->writer : 0);
 }
 
 /* The failure of a call that was not made, on purpose. */
@@ -56,7 +69,7 @@ static void wait_end(const struct h5_output *output)
 
 /* The same where the call is collective: said before any rank makes it, since a
  * collective call that one rank leaves out would hang the others. */
-static enum status ready(const struct h5_output *output, const char *what)
+static enum status ready(struct h5_output *output, const char *what)
 {
     return agree(output, fault_here() ? raise_unwritten(output, what) : QO_OK);
 }
@@ -199,9 +212,35 @@ done:
 
 enum status h5_output_agree(struct h5_output *output, enum status status)
 {
+    if (output->is_deferred)
+        return keep(output, status, true);
     status = agree(output, status);
     if (status != QO_OK && output->is_parallel && output->broken == QO_OK)
         output->broken = status;
+    return status;
+}
+
+void h5_output_defer(struct h5_output *output)
+{
+    output->is_deferred = true;
+    output->writer = 0;
+    output->deferred = QO_OK;
+    output->breaks = false;
+}
+
+enum status h5_output_catch_up(struct h5_output *output)
+{
+    int breaks = output->breaks;
+    enum status status = output->deferred;
+    output->is_deferred = false;
+    if (status != QO_OK)
+        status = status_raise(status, "%s", output->deferred_text);
+    if (output->comm)
+        status = comm_agree_max(output->comm, status, &breaks);
+    if (status != QO_OK && breaks && output->is_parallel && output->broken == QO_OK)
+        output->broken = status;
+    if (status != QO_OK)
+        h5_output_settle(output);
     return status;
 }
 
@@ -340,12 +379,17 @@ done:
 enum status h5_output_put(struct h5_output *output, hid_t dataset, const char *name, hid_t type,
                           int64_t first, int64_t n, const void *data)
 {
-    if (fault_here())
-        return raise_unwritten(output, name);
-    h5_lock(); /* a thread may be reading another file */
-    enum status status = write_part(output, dataset, name, type, first, n, data);
-    h5_unlock();
-    return status;
+    enum status status = QO_OK;
+    if (output->is_deferred && output->deferred != QO_OK)
+        return QO_OK;
+    if (fault_here()) {
+        status = raise_unwritten(output, name);
+    } else {
+        h5_lock(); /* a thread may be reading another file */
+        status = write_part(output, dataset, name, type, first, n, data);
+        h5_unlock();
+    }
+    return output->is_deferred ? keep(output, status, false) : status;
 }
 
 void h5_output_settle(struct h5_output *output)

@@ -29,6 +29,12 @@ struct h5_output {
     bool is_parallel;
     bool has_failed; /* a write of this rank has */
     int64_t end;     /* of the last dataset in the file, in bytes */
+    /* Between h5_output_defer and h5_output_catch_up: */
+    bool is_deferred;
+    int writer;               /* the rank that writes the data of arrays */
+    enum status deferred;     /* this rank's first failure, */
+    bool breaks;              /* which breaks the output, */
+    char deferred_text[8192]; /* and its text */
     enum status
         broken; /* not QO_OK: MPI-IO failed so; the file can neither be closed nor left open */
 };
@@ -93,6 +99,21 @@ QO_MUST_USE enum status h5_output_dataset(struct h5_output *output, hid_t parent
  */
 QO_MUST_USE enum status h5_output_put(struct h5_output *output, hid_t dataset, const char *name,
                                       hid_t type, int64_t first, int64_t n, const void *data);
+
+/*
+ * Local. From here to h5_output_catch_up nothing is agreed upon: many small objects would wait for
+ * the network more than for anything else. All functions return QO_OK, and each rank keeps its
+ * first failure and goes on, since all ranks have to make the same calls; after a failure it writes
+ * no more data. `writer`, which may be set anew at any time and begins as 0, is the rank that
+ * writes the data of arrays; on the others they may be NULL.
+ *
+ * Not promised: that ranks come back soon where HDF5 has no memory for an object on one of several
+ * ranks; inside HDF5 the others may wait for it until the watch ends them.
+ */
+void h5_output_defer(struct h5_output *output);
+
+/* Collective. The first failure of the lowest rank that has one, and agreements again. */
+QO_MUST_USE enum status h5_output_catch_up(struct h5_output *output);
 
 /* Collective. If h5_output_put has failed on a rank, the output is broken on all. */
 void h5_output_settle(struct h5_output *output);

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,23 +25,45 @@ struct open_result {
     int written; /* its place in the list of results */
 };
 
+/* Where names lie, one behind the other: they stay where they are as more are added. */
+struct name_store {
+    struct name_store *next;
+    size_t size, used;
+    char text[];
+};
+
 struct result_file {
     struct publication publication;
     struct h5_output output;
-    char *name; /* of the current vector; NULL before the first */
+    char *path; /* [path_size]: "vectors/NAME" of the current vector */
+    size_t path_size;
     enum element_type type;
     int64_t n;
-    hid_t vector, value_type;
+    hid_t vector;
+    hid_t value_type[ELEMENT_NUM_TYPES];
     int64_t histogram_place[2];
     struct open_result result[RESULT_FILE_MAX_RESULTS];
     int num_results;                /* of the current vector */
     struct written_result *written; /* [capacity] */
     int num_written, capacity;
+    struct name_store *names; /* of `written`; the one in use first */
 };
 
-/* Makes sure that all that is in the file, and `more`, have their space. */
+/* Groups, attributes and small datasets: what a batch reserves for each vector and each result,
+ * some half of which they take. */
+#define OBJECT_BYTES ((int64_t)24 << 10)
+
+/* Behind the name of a vector in that of a result, and before it. */
+#define RESULT_NAME_BYTES 64
+
+/* Names are kept in pieces of so many bytes, or larger ones. */
+#define NAME_STORE_BYTES ((size_t)64 << 10)
+
+/* Makes sure that all that is in the file, and `more`, have their space; of a batch they have. */
 static enum status reserve(struct result_file *file, int64_t more)
 {
+    if (file->output.is_deferred)
+        return QO_OK;
     return publish_reserve(&file->publication, file->output.end + more + H5_OUTPUT_SLACK);
 }
 
@@ -57,10 +80,13 @@ static void close_vector(struct result_file *file)
     for (int r = 0; r < file->num_results; r++)
         close_result(&file->result[r]);
     file->num_results = 0;
-    h5_close(&file->value_type);
     h5_close(&file->vector);
-    memory_free(file->name);
-    file->name = NULL;
+}
+
+static void close_types(struct result_file *file)
+{
+    for (int type = 0; type < ELEMENT_NUM_TYPES; type++)
+        h5_close(&file->value_type[type]);
 }
 
 /* What a result will be known by when it is read back. */
@@ -71,11 +97,25 @@ static struct written_result *written_of(const struct result_file *file, int r)
 
 static void clear(struct result_file *file)
 {
-    for (int i = 0; i < file->num_written; i++)
-        memory_free(file->written[i].group);
+    while (file->names) {
+        struct name_store *next = file->names->next;
+        memory_free(file->names);
+        file->names = next;
+    }
     memory_free(file->written);
-    memory_free(file->name);
+    memory_free(file->path);
     memory_free(file);
+}
+
+/* The types in which outliers of vectors are stored. */
+static enum status make_types(struct result_file *file)
+{
+    enum status status = QO_OK;
+    for (int type = 0; type < ELEMENT_NUM_TYPES; type++)
+        QO_H5(file->value_type[type] = h5_output_type((enum element_type)type), QO_NO_MEMORY,
+              "%s: no memory", file->output.path);
+done:
+    return comm_agree(file->publication.comm, status);
 }
 
 /* The texts of the root that a user's input can make long. */
@@ -118,10 +158,13 @@ enum status result_file_create(const struct comm *comm, const char *path,
     *out = NULL;
     if (status != QO_OK)
         goto failed;
-    file->vector = file->value_type = H5I_INVALID_HID;
+    file->vector = H5I_INVALID_HID;
+    for (int type = 0; type < ELEMENT_NUM_TYPES; type++)
+        file->value_type[type] = H5I_INVALID_HID;
     size_t text = strlen(header->command_line) + strlen(header->options) + strlen(header->source);
     QO_TRY(publish_begin(&file->publication, comm, path, kept));
     QO_TRY(h5_output_open(&file->output, comm, file->publication.path, file->publication.partial));
+    QO_TRY(make_types(file));
     QO_TRY(reserve(file, (int64_t)text));
     QO_TRY(write_texts(file, header));
     QO_TRY(write_header(file, header));
@@ -179,60 +222,134 @@ done:
     return status;
 }
 
+/* ---- Room, so that no memory is asked for between calls that all ranks have to make ---- */
+
+/* Local. For the path of a vector's group. */
+static enum status make_path_room(struct result_file *file, size_t name)
+{
+    size_t size = 2 * (name + sizeof "vectors/");
+    if (size / 2 <= file->path_size)
+        return QO_OK;
+    memory_free(file->path);
+    file->path_size = 0;
+    enum status status = memory_alloc("a group's name", (int64_t)size, 1, &file->path);
+    if (status == QO_OK)
+        file->path_size = size;
+    return status;
+}
+
+/* Local. For more results in the list. */
+static enum status make_list_room(struct result_file *file, int64_t count)
+{
+    enum status status;
+    struct written_result *larger;
+    int64_t needed = file->num_written + count, capacity = 2 * (int64_t)file->capacity;
+    if (needed <= file->capacity)
+        return QO_OK;
+    capacity = capacity > needed ? capacity : needed > 64 ? needed : 64;
+    QO_CHECK(capacity <= INT_MAX, QO_NO_MEMORY, "%s: too many results", file->output.path);
+    QO_TRY(memory_alloc("list of results", capacity, sizeof *larger, &larger));
+    if (file->num_written)
+        memcpy(larger, file->written, (size_t)file->num_written * sizeof *larger);
+    memory_free(file->written);
+    file->written = larger;
+    file->capacity = (int)capacity;
+done:
+    return status;
+}
+
+/* Local. For the names of the groups of results. */
+static enum status make_name_room(struct result_file *file, size_t bytes)
+{
+    struct name_store *store;
+    if (file->names && file->names->size - file->names->used >= bytes)
+        return QO_OK;
+    size_t size = bytes > NAME_STORE_BYTES ? bytes : NAME_STORE_BYTES;
+    enum status status =
+        memory_alloc("names of groups", (int64_t)(sizeof *store + size), 1, &store);
+    if (status != QO_OK)
+        return status;
+    store->size = size;
+    store->next = file->names;
+    file->names = store;
+    return QO_OK;
+}
+
+/* Collective. All of these. */
+static enum status make_room(struct result_file *file, const struct result_batch *batch)
+{
+    enum status status = QO_OK;
+    size_t names = (size_t)(batch->name_bytes + batch->num_results * RESULT_NAME_BYTES);
+    if (file->output.is_deferred) /* which is this, done before */
+        return QO_OK;
+    QO_TRY(make_path_room(file, (size_t)batch->longest_name));
+    QO_TRY(make_list_room(file, batch->num_results));
+    QO_TRY(make_name_room(file, names));
+done:
+    return comm_agree(file->publication.comm, status);
+}
+
+enum status result_file_begin_batch(struct result_file *file, const struct result_batch *batch)
+{
+    enum status status;
+    int64_t num_objects = batch->num_vectors + batch->num_results;
+    close_vector(file);
+    QO_TRY(make_room(file, batch));
+    QO_TRY(reserve(file, batch->data_bytes + num_objects * OBJECT_BYTES));
+    h5_output_defer(&file->output);
+done:
+    return status;
+}
+
+void result_file_set_writer(struct result_file *file, int rank)
+{
+    file->output.writer = rank;
+}
+
+enum status result_file_end_batch(struct result_file *file)
+{
+    close_vector(file);
+    return h5_output_catch_up(&file->output);
+}
+
+/* ---- Vectors and their results ---- */
+
 enum status result_file_begin_vector(struct result_file *file, const struct vector_info *info,
                                      const struct vector_stats *stats)
 {
-    enum status status = QO_OK;
-    const struct comm *comm = file->publication.comm;
+    enum status status;
     struct h5_output *output = &file->output;
-    char *path = NULL;
-    size_t size = strlen(info->name) + sizeof "vectors/";
+    struct result_batch room = {.longest_name = (int64_t)strlen(info->name)};
     close_vector(file);
     file->type = info->type;
     file->n = info->n;
-    QO_H5(file->value_type = h5_output_type(info->type), QO_NO_MEMORY, "%s: no memory",
-          output->path);
-    QO_TRY(memory_copy_text(info->name, &file->name));
-    QO_TRY(memory_alloc("a group's name", (int64_t)size, 1, &path));
-    snprintf(path, size, "vectors/%s", info->name);
-done:
-    status = comm_agree(comm, status);
-    if (status == QO_OK) {
-        status = h5_output_group(output, output->file, path, &file->vector);
-        if (status == QO_OK)
-            status = write_stats(file, info, stats);
-        status = h5_output_agree(output, status);
-    }
-    memory_free(path);
+    QO_TRY(make_room(file, &room));
+    snprintf(file->path, file->path_size, "vectors/%s", info->name);
+    status = h5_output_group(output, output->file, file->path, &file->vector);
     if (status == QO_OK)
-        status = write_histogram(file, stats);
-    return status == QO_OK ? reserve(file, 0) : status;
-}
-
-/* A place for one more result; its group's name is made. */
-static enum status add_written(struct result_file *file, const struct result *result)
-{
-    enum status status;
-    struct written_result *larger, *last;
-    if (file->num_written == file->capacity) {
-        int capacity = file->capacity ? 2 * file->capacity : 64;
-        QO_TRY(memory_alloc("list of results", capacity, sizeof *larger, &larger));
-        if (file->num_written)
-            memcpy(larger, file->written, (size_t)file->num_written * sizeof *larger);
-        memory_free(file->written);
-        file->written = larger;
-        file->capacity = capacity;
-    }
-    last = &file->written[file->num_written];
-    *last = (struct written_result){
-        .type = file->type, .n = file->n, .bits = result->num_bits, .k = result->solution.k};
-    size_t size = strlen(file->name) + strlen(result->approach) + 32;
-    QO_TRY(memory_alloc("a group's name", (int64_t)size, 1, &last->group));
-    snprintf(last->group, size, "vectors/%s/%s_%dbit", file->name, result->approach,
-             result->num_bits);
-    file->num_written++;
+        status = write_stats(file, info, stats);
+    QO_TRY(h5_output_agree(output, status));
+    QO_TRY(write_histogram(file, stats));
+    QO_TRY(reserve(file, 0));
 done:
     return status;
+}
+
+/* Adds a result, for which there is room, to the list. */
+static void add_written(struct result_file *file, const struct result *result)
+{
+    struct name_store *names = file->names;
+    struct written_result *last = &file->written[file->num_written++];
+    assert(file->num_written <= file->capacity);
+    *last = (struct written_result){.group = names->text + names->used,
+                                    .type = file->type,
+                                    .n = file->n,
+                                    .bits = result->num_bits,
+                                    .k = result->solution.k};
+    int length = snprintf(names->text + names->used, names->size - names->used, "%s/%s_%dbit",
+                          file->path, result->approach, result->num_bits);
+    names->used += (size_t)length + 1;
+    assert(names->used <= names->size);
 }
 
 /* The group of a result and the place of its codes. */
@@ -258,7 +375,9 @@ enum status result_file_begin_result(struct result_file *file, const struct resu
                                  .outlier_index = H5I_INVALID_HID,
                                  .outlier_value = H5I_INVALID_HID,
                                  .written = file->num_written};
-    QO_TRY(comm_agree(file->publication.comm, add_written(file, result)));
+    struct result_batch room = {.num_results = 1, .name_bytes = (int64_t)strlen(file->path)};
+    QO_TRY(make_room(file, &room));
+    add_written(file, result);
     file->num_results++;
     QO_TRY(reserve(file, (file->n * result->num_bits + 7) / 8));
     QO_TRY(make_codes(file, open));
@@ -287,8 +406,8 @@ static enum status make_outliers(struct result_file *file, struct open_result *o
     struct h5_output *output = &file->output;
     QO_TRY(h5_output_dataset(output, open->group, "outlier_index", H5T_STD_U64LE, 1, &count,
                              &open->outlier_index));
-    QO_TRY(h5_output_dataset(output, open->group, "outlier_value", file->value_type, 1, &count,
-                             &open->outlier_value));
+    QO_TRY(h5_output_dataset(output, open->group, "outlier_value", file->value_type[file->type], 1,
+                             &count, &open->outlier_value));
 done:
     return h5_output_agree(output, status);
 }
@@ -310,8 +429,8 @@ enum status result_file_write_outliers(struct result_file *file, int r, const ui
         return QO_OK;
     QO_TRY(h5_output_put(&file->output, open->outlier_index, "outlier_index", H5T_NATIVE_UINT64,
                          first, n, index));
-    QO_TRY(h5_output_put(&file->output, open->outlier_value, "outlier_value", file->value_type,
-                         first, n, value));
+    QO_TRY(h5_output_put(&file->output, open->outlier_value, "outlier_value",
+                         file->value_type[file->type], first, n, value));
 done:
     return status;
 }
@@ -430,6 +549,7 @@ enum status result_file_publish(struct result_file *file)
     enum status status;
     struct publication *publication = &file->publication;
     close_vector(file);
+    close_types(file);
     QO_TRY(h5_output_close(&file->output));
     QO_TRY(cut_slack(file));
     QO_TRY(publish_sync(publication));
@@ -449,6 +569,7 @@ void result_file_abandon(struct result_file *file)
     h5_output_settle(&file->output);
     if (file->output.broken == QO_OK)
         close_vector(file);
+    close_types(file);
     h5_output_discard(&file->output);
     publish_abandon(&file->publication);
     h5_output_say(&file->output);

@@ -70,6 +70,31 @@ QO_MUST_USE enum status result_file_write_outliers(struct result_file *file, int
 QO_MUST_USE enum status result_file_end_result(struct result_file *file, int r,
                                                const struct result *result);
 
+/* ---- Many small vectors ---- */
+
+/* What is to come between result_file_begin_batch and result_file_end_batch, at most. */
+struct result_batch {
+    int64_t num_vectors, num_results;
+    int64_t longest_name; /* of a vector, in bytes */
+    int64_t name_bytes;   /* of the names of the results' vectors, added up over the results */
+    int64_t data_bytes;   /* of codes and outliers */
+};
+
+/*
+ * From here to result_file_end_batch ranks agree on nothing, and the space of all that is to come
+ * is reserved at once. The functions that write vectors and results return QO_OK and do what they
+ * still can: all ranks have to call all of them. What is written of data is the writer's alone.
+ */
+QO_MUST_USE enum status result_file_begin_batch(struct result_file *file,
+                                                const struct result_batch *batch);
+
+/* Local. Which rank has what comes next: plot histograms and levels are read there only. The same
+ * on all ranks. */
+void result_file_set_writer(struct result_file *file, int rank);
+
+/* The first failure since result_file_begin_batch. */
+QO_MUST_USE enum status result_file_end_batch(struct result_file *file);
+
 /* ---- For runs that go on later ---- */
 
 /* Pure. Where codes, outlier indices and outlier values of the open result r lie in FILE.partial,
