@@ -181,8 +181,7 @@ enum status certify_vector(struct trip *trip)
         helps = before == OPEN_GAP || gap < PROGRESS * before;
     }
     if (!sampled && gap > wanted)
-        log_info("%s: certified to %.3g, not to --gap %g", trip->walk.info->name, gap,
-                 trip->job->options->gap);
+        trip->gap_left = gap;
 done:
     return status;
 }

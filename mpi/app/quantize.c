@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "parcel.h"
 #include "plan.h"
 #include "score.h"
 #include "trip.h"
@@ -26,15 +27,31 @@ void quantize_init(struct job *job, const struct options *options, const struct 
     progress_init(&job->progress, options);
 }
 
-/* Notes a vector that holds non-finite elements: one message will name them all, or as many as fit
- * and the number of the others, which the log names too. */
-static void note_bad(struct job *job, const struct vector_info *info, const struct measurement *m)
+/* ---- Vectors that must not be quantized ---- */
+
+void quantize_note_nonfinite(struct job *job, int index, const struct nonfinite *nonfinite)
 {
-    long long count = (long long)m->num_nonfinite, first = (long long)m->first_nonfinite;
-    size_t used = strlen(job->bad), room = sizeof job->bad - used;
+    job->num_bad++;
+    if (job->nonfinite)
+        job->nonfinite[index] = *nonfinite;
+}
+
+/* The message that is to come: as many vectors as fit, and the number of the others. */
+struct bad_list {
+    char text[4096];
+    int num_named, num_unnamed;
+};
+
+/* Adds a vector; the log names each one but the first, too. */
+static void add_bad(struct bad_list *list, const struct vector_info *info,
+                    const struct nonfinite *nonfinite)
+{
+    long long count = (long long)nonfinite->count, first = (long long)nonfinite->first;
+    size_t used = strlen(list->text), room = sizeof list->text - used;
     char text[512];
-    if (job->num_bad++ == 0) {
-        snprintf(job->bad, room,
+    if (list->num_named == 0) {
+        list->num_named = 1;
+        snprintf(list->text, room,
                  "%s[%lld]: %lld of %lld elements %s NaN or infinite, the first at index %lld",
                  info->origin, first, count, (long long)info->n, count == 1 ? "is" : "are", first);
         return;
@@ -43,11 +60,29 @@ static void note_bad(struct job *job, const struct vector_info *info, const stru
                count, first);
     int length =
         snprintf(text, sizeof text, ", and %lld in %s from index %lld", count, info->name, first);
-    if (job->num_unnamed == 0 && (size_t)length < sizeof text && (size_t)length < room)
-        memcpy(job->bad + used, text, (size_t)length + 1);
+    if (list->num_unnamed == 0 && (size_t)length < sizeof text && (size_t)length < room)
+        memcpy(list->text + used, text, (size_t)length + 1);
     else
-        job->num_unnamed++;
+        list->num_unnamed++;
 }
+
+enum status quantize_check(const struct job *job)
+{
+    struct bad_list list = {.num_named = 0};
+    char more[64] = "";
+    if (job->num_bad == 0)
+        return QO_OK;
+    for (int i = 0; i < source_count(job->source); i++)
+        if (job->nonfinite[i].count > 0)
+            add_bad(&list, source_vector(job->source, i), &job->nonfinite[i]);
+    if (list.num_unnamed > 0)
+        snprintf(more, sizeof more, ", and %d more vectors", list.num_unnamed);
+    return status_raise(QO_DATA,
+                        "%s%s; clean the data, or keep such elements exactly with --nonfinite keep",
+                        list.text, more);
+}
+
+/* ---- Measuring ---- */
 
 /* Local. What the walks have told of the vector, for the report and for the stages to come. */
 static void note_measurement(struct trip *trip)
@@ -145,6 +180,18 @@ static void count_reading(struct job *job, enum phase phase)
     job->observer.read_seconds = 0;
 }
 
+/* The elements that stop the run, for the one message at its end. */
+static void note_nonfinite(struct trip *trip)
+{
+    const struct measurement *m = &trip->measurement;
+    struct nonfinite nonfinite = {.count = m->num_nonfinite, .first = m->first_nonfinite};
+    if (trip->parcel) {
+        trip->parcel->num_nonfinite = nonfinite.count;
+        trip->parcel->first_nonfinite = nonfinite.first;
+    }
+    quantize_note_nonfinite(trip->job, trip->walk.index, &nonfinite);
+}
+
 /* Collective. Reads and measures; false in *go_on if the vector is not to be quantized. */
 static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
 {
@@ -160,13 +207,36 @@ static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
     trip->walk.observer = &job->observer;
     QO_TRY(measure(trip));
     if (trip->measurement.num_nonfinite > 0 && !job->options->keep_nonfinite)
-        note_bad(job, info, &trip->measurement);
+        note_nonfinite(trip);
     *go_on = job->num_bad == 0;
 done:
     return status;
 }
 
-/* Collective. Begins the vector's group in the file. */
+/* ---- Finding levels ---- */
+
+void trip_log_gap(const struct job *job, const struct vector_info *info, double gap_left)
+{
+    if (gap_left > 0)
+        log_info("%s: certified to %.3g, not to --gap %g", info->name, gap_left, job->options->gap);
+}
+
+/* Local. What the certificate says, now or, of a vector that a rank has quantized alone, later. */
+static void tell_gap(struct trip *trip)
+{
+    if (trip->parcel)
+        trip->parcel->gap_left = trip->gap_left;
+    else
+        trip_log_gap(trip->job, trip->walk.info, trip->gap_left);
+}
+
+/* Pure. Whether codes are wanted. */
+static bool has_codes(const struct trip *trip)
+{
+    return trip->parcel ? trip->parcel->takes_codes : trip->job->file != NULL;
+}
+
+/* Collective. Begins the vector's group in the file, or what the parcel keeps for it. */
 static enum status begin_vector(struct trip *trip)
 {
     struct vector_stats *stats = &trip->out->stats;
@@ -176,7 +246,9 @@ static enum status begin_vector(struct trip *trip)
     stats->plot_counts = counts;
     stats->plot_bins =
         histogram_plot(&trip->measurement.histogram, stats->min, stats->max, edges, counts);
-    enum status status = result_file_begin_vector(trip->job->file, trip->walk.info, stats);
+    enum status status = trip->parcel
+                             ? parcel_take_plot(trip->parcel, stats->plot_bins, edges, counts)
+                             : result_file_begin_vector(trip->job->file, trip->walk.info, stats);
     stats->plot_edges = NULL;
     stats->plot_counts = NULL;
     return status;
@@ -214,7 +286,7 @@ static enum status solve_all(struct trip *trip)
                                       .num_bits = bits,
                                       .threshold = job->options->threshold,
                                       .sample_excess = NAN,
-                                      .has_codes = job->file != NULL};
+                                      .has_codes = has_codes(trip)};
             progress_show(&job->progress, "%s: %s, %d bits", trip->walk.info->name,
                           result->approach, bits);
             QO_TRY(solve_result(trip, a, result, &trip->table[r]));
@@ -223,6 +295,8 @@ static enum status solve_all(struct trip *trip)
 done:
     return status;
 }
+
+/* ---- Encoding ---- */
 
 /* Local. Codes and outliers to the file. */
 static enum status put_codes(void *file, int r, const uint8_t *codes, int64_t first, int64_t n)
@@ -289,6 +363,17 @@ done:
     return status;
 }
 
+/* Local. The digests of all results. */
+static void fill_digests(struct trip *trip, const struct encode_job *encode)
+{
+    for (int r = 0; r < encode->num; r++) {
+        struct result *result = &trip->out->results[r];
+        const struct solution *solution = &result->solution;
+        result->digest =
+            encode->encoding[r].digest + result_digest_levels(solution->level, solution->k);
+    }
+}
+
 /* Collective. The outliers of every result, the digests, and the end of each. */
 static enum status end_all(struct trip *trip, struct encode_job *encode, int64_t *place)
 {
@@ -301,13 +386,9 @@ static enum status end_all(struct trip *trip, struct encode_job *encode, int64_t
     journal_set_places(job->journal, trip->walk.index, encode->num, place);
     QO_TRY(encode_outliers(encode));
     count_reading(job, PHASE_WRITE);
-    for (int r = 0; r < encode->num; r++) {
-        struct result *result = &trip->out->results[r];
-        const struct solution *solution = &result->solution;
-        result->digest =
-            encode->encoding[r].digest + result_digest_levels(solution->level, solution->k);
-        QO_TRY(result_file_end_result(job->file, r, result));
-    }
+    fill_digests(trip, encode);
+    for (int r = 0; r < encode->num; r++)
+        QO_TRY(result_file_end_result(job->file, r, &trip->out->results[r]));
 done:
     return status;
 }
@@ -344,6 +425,31 @@ done:
     return status;
 }
 
+/* Local. Codes, outliers and figures of all results, to the parcel. */
+static enum status fill_parcel(struct trip *trip, struct encoding *encoding)
+{
+    enum status status;
+    struct parcel *parcel = trip->parcel;
+    const struct vector_info *info = trip->walk.info;
+    struct encode_job encode = {.walk = &trip->walk,
+                                .num = trip->out->num_results,
+                                .table = trip->table,
+                                .sink = parcel_sink(parcel),
+                                .encoding = encoding};
+    timer_switch(trip->job->timer, PHASE_ENCODE);
+    QO_TRY(parcel_begin(parcel, encode.num, info->type));
+    for (int r = 0; r < encode.num; r++)
+        QO_TRY(parcel_begin_codes(parcel, r, (info->n * encode.table[r].bits + 7) / 8));
+    QO_TRY(encode_vector(&encode));
+    fill_all(trip, encoding, NULL);
+    for (int r = 0; r < encode.num; r++)
+        QO_TRY(parcel_begin_outliers(parcel, r, trip->out->results[r].outlier_count));
+    QO_TRY(encode_outliers(&encode));
+    fill_digests(trip, &encode);
+done:
+    return status;
+}
+
 /* Collective. The errors of all results in one walk: nothing is to be written. */
 static enum status score_all(struct trip *trip, struct encoding *encoding,
                              const struct encoding *sampled)
@@ -372,8 +478,9 @@ done:
     if (status == QO_OK && trip->found_on != &trip->walk)
         status = score_vector(trip->found_on, trip->table, num, sampled);
     if (status == QO_OK)
-        status = trip->job->file ? write_all(trip, encoding, sampled)
-                                 : score_all(trip, encoding, sampled);
+        status = !has_codes(trip) ? score_all(trip, encoding, sampled)
+                 : trip->parcel   ? fill_parcel(trip, encoding)
+                                  : write_all(trip, encoding, sampled);
     memory_free(encoding);
     memory_free(sampled);
     return status;
@@ -402,8 +509,9 @@ static enum status make_trip(struct trip *trip, int index)
         goto done;
     QO_TRY(certify_vector(trip));
     count_reading(job, PHASE_MEASURE);
+    tell_gap(trip);
     timer_switch(job->timer, PHASE_WRITE);
-    if (job->file)
+    if (has_codes(trip))
         QO_TRY(begin_vector(trip));
     QO_TRY(begin_results(trip));
     QO_TRY(solve_all(trip));
@@ -416,23 +524,38 @@ done:
     return status;
 }
 
+/* Collective. The trip, from its beginning to its end. */
+static enum status travel(struct job *job, int index, struct report_vector *out,
+                          struct parcel *parcel)
+{
+    struct trip trip = {.job = job, .out = out, .parcel = parcel};
+    trip.found_on = &trip.walk;
+    trip.found_in = &trip.measurement;
+    enum status status = make_trip(&trip, index);
+    trip_clear(&trip);
+    return status;
+}
+
+enum status quantize_alone(struct job *job, int index, struct report_vector *out,
+                           struct parcel *parcel)
+{
+    out->info = source_vector(job->source, index);
+    return travel(job, index, out, parcel);
+}
+
 enum status quantize_vector(struct job *job, int index, struct report_vector *out)
 {
     enum status status;
     bool replayed = false;
-    struct trip trip = {.job = job, .out = out};
-    trip.found_on = &trip.walk;
-    trip.found_in = &trip.measurement;
     out->info = source_vector(job->source, index);
     progress_begin_vector(&job->progress, (double)out->info->n * plan_readings(job->options));
     QO_TRY(replay_vector(job, index, out, &replayed));
     if (!replayed)
-        QO_TRY(make_trip(&trip, index));
+        QO_TRY(travel(job, index, out, NULL));
     QO_TRY(journal_pause(job->journal));
     progress_end_vector(&job->progress);
 done:
     if (job->comm->rank != 0) /* only rank 0 reports */
         report_vector_clear(out);
-    trip_clear(&trip);
     return status;
 }

@@ -11,6 +11,7 @@
 #include "machine.h"
 #include "memory.h"
 #include "memory_limit.h"
+#include "packed.h"
 #include "plan.h"
 #include "quantize.h"
 #include "stop.h"
@@ -104,25 +105,33 @@ done:
     return status;
 }
 
-/* Collective. The trips of all vectors; then the one message for those that must not be quantized.
- */
+/* Collective. The trips of all vectors, small ones first; then the one message for those that must
+ * not be quantized. */
 static enum status quantize_all(struct job *job, struct report *report)
 {
-    enum status status = QO_OK;
-    char more[64] = "";
+    enum status status;
+    int num = report->num_vectors;
+    bool *done = NULL;
     double work = 0;
-    for (int i = 0; i < report->num_vectors; i++)
+    for (int i = 0; i < num; i++)
         work += (double)report->vectors[i].info->n * plan_readings(job->options);
     progress_begin(&job->progress, work);
-    for (int i = 0; i < report->num_vectors; i++)
-        QO_TRY(quantize_vector(job, i, &report->vectors[i]));
-    progress_end(&job->progress);
-    if (job->num_unnamed > 0)
-        snprintf(more, sizeof more, ", and %d more vectors", job->num_unnamed);
-    QO_CHECK(job->num_bad == 0, QO_DATA,
-             "%s%s; clean the data, or keep such elements exactly with --nonfinite keep", job->bad,
-             more);
+    QO_TRY(memory_alloc("vectors that are done", num, sizeof *done, &done));
+    QO_TRY(memory_alloc("vectors with NaN", num, sizeof *job->nonfinite, &job->nonfinite));
 done:
+    status = comm_agree(job->comm, status);
+    if (status == QO_OK)
+        status = packed_quantize(job, report->vectors, done);
+    for (int i = 0; i < num && status == QO_OK; i++)
+        if (!done[i])
+            status = quantize_vector(job, i, &report->vectors[i]);
+    if (status == QO_OK) {
+        progress_end(&job->progress);
+        status = quantize_check(job);
+    }
+    memory_free(done);
+    memory_free(job->nonfinite);
+    job->nonfinite = NULL;
     return status;
 }
 

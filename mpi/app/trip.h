@@ -23,6 +23,7 @@ struct certificate {
 struct trip {
     struct job *job;
     struct report_vector *out;
+    struct parcel *parcel; /* takes what is to be written; NULL: the file does, if there is one */
     struct walk walk;
     struct measurement measurement;
     struct keep keep[NUM_KEPT];
@@ -31,6 +32,7 @@ struct trip {
     struct measurement sample_measurement;
     const struct walk *found_on;
     struct measurement *found_in;
+    double gap_left; /* the widest certificate, where it stays above --gap; else 0 */
     struct certificate *certificate; /* [NUM_KEPT * 9], at trip_certificate */
     struct level_table *table;       /* [out->num_results] */
     enum approach *approach;         /* [out->num_results] */
@@ -58,6 +60,9 @@ QO_MUST_USE enum status certify_vector(struct trip *trip);
  */
 QO_MUST_USE enum status solve_result(struct trip *trip, enum approach approach,
                                      struct result *result, struct level_table *table);
+
+/* Local. Tells that a vector's certificate stays above --gap; 0 says that none does. */
+void trip_log_gap(const struct job *job, const struct vector_info *info, double gap_left);
 
 /* Pure. A sink that is the job's file; of functions that do nothing where there is none. */
 struct encode_sink trip_sink(const struct job *job);
