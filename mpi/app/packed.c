@@ -22,6 +22,9 @@
 #define VECTOR_COST  150000
 #define ELEMENT_COST 30
 
+/* What making the objects of a result in the file takes: on all ranks at the same time. */
+#define RESULT_COST 300000
+
 /* A batch is as many vectors as are thought to take so long; a rank that has come to this leaves
  * the rest of its share to the next batch. */
 #define BATCH_SECONDS 1.0
@@ -30,23 +33,29 @@
 #define BATCH_BYTES ((int64_t)64 << 20)
 
 /* In front of the words of a vector (record.h) that its rank sends to the others. */
-enum { HEAD_NONFINITE, HEAD_FIRST, HEAD_BINS, HEAD_GAP, NUM_HEAD_WORDS };
+enum { HEAD_NONFINITE, HEAD_FIRST, HEAD_BINS, HEAD_GAP, HEAD_DAMAGED, NUM_HEAD_WORDS };
+
+/* A vector that an earlier run has finished: words[n]; NULL: it has not, or nobody has asked. */
+struct finished {
+    int64_t n, *words;
+};
 
 /* All small vectors, and the batch at their head. */
 struct packed {
     struct job *job;
     struct report_vector *vectors; /* of the source */
     struct comm alone;
-    struct job lone;        /* the job of this rank alone */
-    int *index, num;        /* those that are left, in order */
-    int num_batch;          /* of them, the first ones */
-    int *rank;              /* [num_batch]: who has it */
-    int64_t *cost;          /* [num_batch] */
-    int64_t *size;          /* [num_batch]: words of its results; 0: not done in this batch */
-    struct parcel *parcel;  /* [num_batch]: of this rank's own */
-    int *count, *start;     /* [comm->size]: words of each rank, and where they begin */
-    int64_t *mine, *all;    /* the words of a batch, of this rank and of all */
-    const int64_t **record; /* [num_batch]: where in `all` */
+    struct job lone;           /* the job of this rank alone */
+    int *index, num;           /* those that are left, in order */
+    struct finished *finished; /* [num]: what an earlier run tells of them */
+    int num_batch;             /* of them, the first ones */
+    int *rank;                 /* [num_batch]: who has it */
+    int64_t *cost;             /* [num_batch] */
+    int64_t *size;             /* [num_batch]: words of its results; 0: not done in this batch */
+    struct parcel *parcel;     /* [num_batch]: of this rank's own */
+    int *count, *start;        /* [comm->size]: words of each rank, and where they begin */
+    int64_t *mine, *all;       /* the words of a batch, of this rank and of all */
+    const int64_t **record;    /* [num_batch]: where in `all` */
 };
 
 bool packed_is_small(const struct job *job, int index)
@@ -77,6 +86,7 @@ static enum status open(struct packed *packed, struct job *job, struct report_ve
         if (packed_is_small(job, i))
             packed->index[packed->num++] = i;
     num = packed->num;
+    QO_TRY(memory_alloc("small vectors", num, sizeof *packed->finished, &packed->finished));
     QO_TRY(memory_alloc("small vectors", num, sizeof *packed->rank, &packed->rank));
     QO_TRY(memory_alloc("small vectors", num, sizeof *packed->cost, &packed->cost));
     QO_TRY(memory_alloc("small vectors", num, sizeof *packed->size, &packed->size));
@@ -115,6 +125,9 @@ static void end_batch(struct packed *packed)
 static void close(struct packed *packed)
 {
     end_batch(packed);
+    for (int i = 0; packed->finished && i < packed->num; i++)
+        memory_free(packed->finished[i].words);
+    memory_free(packed->finished);
     memory_free(packed->index);
     memory_free(packed->rank);
     memory_free(packed->cost);
@@ -125,45 +138,69 @@ static void close(struct packed *packed)
     memory_free(packed->start);
 }
 
-/* ---- What an earlier run has done ---- */
-
-/* Collective. Takes over the vectors that an earlier run has finished; the others stay listed. */
-static enum status replay_all(struct packed *packed)
-{
-    enum status status = QO_OK;
-    struct job *job = packed->job;
-    int num_left = 0;
-    for (int i = 0; i < packed->num; i++) {
-        int index = packed->index[i];
-        bool replayed;
-        QO_TRY(replay_vector(job, index, &packed->vectors[index], &replayed));
-        if (job->comm->rank != 0)
-            report_vector_clear(&packed->vectors[index]);
-        if (replayed)
-            QO_TRY(journal_pause(job->journal));
-        else
-            packed->index[num_left++] = index;
-    }
-    packed->num = num_left;
-done:
-    return status;
-}
-
 /* ---- A batch, each rank for itself ---- */
+
+/* Pure. Nanoseconds that writing a vector's results is thought to take. */
+static double writing_cost(const struct job *job)
+{
+    int count = 0;
+    for (int bits = 1; bits <= 8; bits++)
+        for (int a = 0; a < NUM_APPROACHES; a++)
+            count += job->options->bits[bits] && job->options->approach[a];
+    return job->file ? (double)count * RESULT_COST : 0;
+}
 
 /* Collective. The next batch, and who has what of it. */
 static enum status begin_batch(struct packed *packed)
 {
-    const struct comm *comm = packed->job->comm;
-    double cost = 0, most = BATCH_SECONDS * 1e9 * comm->size;
+    const struct job *job = packed->job;
+    const struct comm *comm = job->comm;
+    double cost = 0, most = BATCH_SECONDS * 1e9, writing = writing_cost(job);
     int n = 0;
     for (; n < packed->num && (n < comm->size || cost < most); n++) {
-        packed->cost[n] = packed_cost(source_vector(packed->job->source, packed->index[n])->n);
-        cost += (double)packed->cost[n];
+        packed->cost[n] = packed_cost(source_vector(job->source, packed->index[n])->n);
+        cost += (double)packed->cost[n] / comm->size + writing;
         packed->size[n] = 0;
     }
     packed->num_batch = n;
     return comm_agree(comm, deal_by_cost(packed->cost, n, comm->size, packed->rank));
+}
+
+/* Collective. What an earlier run has finished of the batch. */
+static enum status find_finished(struct packed *packed)
+{
+    enum status status = QO_OK;
+    for (int i = 0; i < packed->num_batch; i++) {
+        struct finished *finished = &packed->finished[i];
+        if (!finished->words)
+            QO_TRY(journal_find_vector(packed->job->journal, packed->index[i], &finished->n,
+                                       &finished->words));
+    }
+done:
+    return status;
+}
+
+/* Local. One vector of this rank's share, from what an earlier run has left or else anew. */
+static enum status quantize_one(struct packed *packed, int i)
+{
+    enum status status = QO_OK;
+    const struct job *job = packed->job;
+    const struct finished *finished = &packed->finished[i];
+    struct parcel *parcel = &packed->parcel[i];
+    struct report_vector *vector = vector_of(packed, i);
+    bool replayed = false;
+    parcel->takes_codes = job->file != NULL;
+    vector->info = source_vector(job->source, packed->index[i]);
+    if (finished->words) {
+        timer_switch(job->timer, PHASE_WRITE);
+        QO_TRY(replay_alone(&packed->lone, journal_encoded(job->journal), finished->n,
+                            finished->words, vector, parcel, &replayed));
+    }
+    if (!replayed)
+        QO_TRY(quantize_alone(&packed->lone, packed->index[i], vector, parcel));
+    packed->size[i] = NUM_HEAD_WORDS + record_vector_words(vector);
+done:
+    return status;
 }
 
 /* Local. Whether what is left of the share can wait: for time, memory, or because the run is to
@@ -181,20 +218,16 @@ static enum status quantize_share(struct packed *packed)
     double start = clock_seconds();
     int64_t bytes = 0;
     bool full = false;
+    enum status status = QO_OK;
     for (int i = 0; i < packed->num_batch && !full; i++) {
-        struct parcel *parcel = &packed->parcel[i];
-        struct report_vector *vector = vector_of(packed, i);
         if (packed->rank[i] != packed->job->comm->rank)
             continue;
-        parcel->takes_codes = packed->job->file != NULL;
-        enum status status = quantize_alone(&packed->lone, packed->index[i], vector, parcel);
-        if (status != QO_OK)
-            return status;
-        packed->size[i] = NUM_HEAD_WORDS + record_vector_words(vector);
-        bytes += parcel->num_bytes;
+        QO_TRY(quantize_one(packed, i));
+        bytes += packed->parcel[i].num_bytes;
         full = is_full(packed, start, bytes);
     }
-    return QO_OK;
+done:
+    return status;
 }
 
 /* ---- Results to all ranks ---- */
@@ -211,6 +244,7 @@ static void pack_share(const struct packed *packed)
         words[HEAD_FIRST] = parcel->first_nonfinite;
         words[HEAD_BINS] = parcel->plot_bins;
         words[HEAD_GAP] = reduce_bits(parcel->gap_left);
+        words[HEAD_DAMAGED] = parcel->is_damaged;
         record_vector_pack(vector_of(packed, i), words + NUM_HEAD_WORDS);
         words += packed->size[i];
     }
@@ -254,8 +288,8 @@ static enum status unpack_all(struct packed *packed)
         packed->record[i] = words;
         if (packed->size[i] == 0)
             continue;
-        vector->info = source_vector(job->source, packed->index[i]);
         if (packed->rank[i] != job->comm->rank) {
+            vector->info = source_vector(job->source, packed->index[i]);
             enum status status = record_vector_unpack(words + NUM_HEAD_WORDS,
                                                       packed->size[i] - NUM_HEAD_WORDS, vector);
             if (status != QO_OK)
@@ -278,6 +312,8 @@ static void note_all(struct packed *packed)
         struct nonfinite nonfinite = {.count = words[HEAD_NONFINITE], .first = words[HEAD_FIRST]};
         if (nonfinite.count > 0)
             quantize_note_nonfinite(job, packed->index[i], &nonfinite);
+        if (words[HEAD_DAMAGED])
+            replay_log_damage(vector_of(packed, i)->info);
         trip_log_gap(job, vector_of(packed, i)->info, reduce_number(words[HEAD_GAP]));
     }
     packed->lone.num_bad = job->num_bad;
@@ -394,9 +430,15 @@ static void drop_done(struct packed *packed)
         bool is_done = i < packed->num_batch && packed->size[i] > 0;
         if (is_done && packed->job->comm->rank != 0) /* only rank 0 reports */
             report_vector_clear(vector_of(packed, i));
-        if (!is_done)
+        if (is_done) {
+            memory_free(packed->finished[i].words);
+        } else {
+            packed->finished[num_left] = packed->finished[i];
             packed->index[num_left++] = packed->index[i];
+        }
     }
+    for (int i = num_left; i < packed->num; i++)
+        packed->finished[i] = (struct finished){0};
     packed->num = num_left;
 }
 
@@ -406,6 +448,7 @@ static enum status make_batch(struct packed *packed)
     enum status status;
     struct job *job = packed->job;
     QO_TRY(begin_batch(packed));
+    QO_TRY(find_finished(packed));
     status = quantize_share(packed);
     timer_switch(job->timer, PHASE_WRITE);
     QO_TRY(exchange(packed, status));
@@ -429,7 +472,6 @@ enum status packed_quantize(struct job *job, struct report_vector *vectors, bool
     make_lone_job(&packed);
     for (int i = 0; i < packed.num; i++)
         done[packed.index[i]] = true;
-    QO_TRY(replay_all(&packed));
     while (packed.num > 0)
         QO_TRY(make_batch(&packed));
 done:

@@ -24,6 +24,7 @@ struct parcel {
     bool takes_codes; /* set by who wants them; else there are no results in it */
     int64_t num_nonfinite, first_nonfinite; /* elements that stop the run */
     double gap_left;                        /* of the trip */
+    bool is_damaged;                        /* what an earlier run has left of the vector */
     int plot_bins;
     double *plot_edges;    /* [plot_bins + 1], of the histogram for plots, as the counts */
     uint64_t *plot_counts; /* [plot_bins] */

@@ -8,6 +8,7 @@
 
 #include "log.h"
 #include "memory.h"
+#include "parcel.h"
 #include "recall.h"
 #include "record.h"
 #include "trip.h"
@@ -19,6 +20,7 @@ enum { WORD_BINS, WORD_EDGES, WORD_COUNTS, WORD_RESULTS, NUM_HEAD_WORDS };
 /* One vector on its way from the record to the file. */
 struct replay {
     struct job *job;
+    const struct encoded *encoded; /* blocks of the earlier run; NULL: none */
     struct report_vector *out;
     const int64_t *words; /* the head, then the places of results */
     double edges[HISTOGRAM_PLOT_BINS + 1];
@@ -68,7 +70,7 @@ done:
 /* Local. Reads the histogram; whether it counts all that it must. */
 static bool read_histogram(struct replay *replay)
 {
-    const struct encoded *encoded = journal_encoded(replay->job->journal);
+    const struct encoded *encoded = replay->encoded;
     const struct vector_stats *stats = &replay->out->stats;
     int64_t bins = stats->plot_bins;
     uint64_t sum = 0;
@@ -88,7 +90,7 @@ static bool read_histogram(struct replay *replay)
 static struct recall recall_of(const struct replay *replay, int r, const struct encode_sink *sink)
 {
     return (struct recall){.comm = replay->job->comm,
-                           .encoded = journal_encoded(replay->job->journal),
+                           .encoded = replay->encoded,
                            .type = replay->out->info->type,
                            .bits = replay->out->results[r].num_bits,
                            .place = &replay->words[NUM_HEAD_WORDS + 3 * (int64_t)r],
@@ -168,6 +170,12 @@ static enum status write_vector(struct replay *replay, int index)
     return QO_OK;
 }
 
+void replay_log_damage(const struct vector_info *info)
+{
+    log_warn("%s: what an earlier run has encoded is not there or damaged; it is quantized again",
+             info->name);
+}
+
 /* Collective. The vector from its words. */
 static enum status replay_words(struct replay *replay, int index, int64_t n, bool *replayed)
 {
@@ -186,9 +194,7 @@ static enum status replay_words(struct replay *replay, int index, int64_t n, boo
     else if (*replayed)
         replay_record(job, index, replay->out, NULL, NULL);
     else
-        log_warn("%s: what an earlier run has encoded is not there or damaged; it is quantized "
-                 "again",
-                 replay->out->info->name);
+        replay_log_damage(replay->out->info);
 done:
     return status;
 }
@@ -203,12 +209,58 @@ enum status replay_vector(struct job *job, int index, struct report_vector *out,
     if (!words)
         return QO_OK;
     QO_TRY(comm_agree(job->comm, memory_alloc("a finished vector", 1, sizeof *replay, &replay)));
-    *replay = (struct replay){.job = job, .out = out, .words = words};
+    *replay = (struct replay){
+        .job = job, .encoded = journal_encoded(job->journal), .out = out, .words = words};
     QO_TRY(replay_words(replay, index, n, replayed));
 done:
     if (!*replayed)
         report_vector_clear(out);
     memory_free(replay);
     memory_free(words);
+    return status;
+}
+
+/* Local. All that the vector needs, to the parcel; false in *is_whole if some of it is not there.
+ */
+static enum status fill_parcel(struct replay *replay, struct parcel *parcel, bool *is_whole)
+{
+    enum status status = QO_OK;
+    const struct report_vector *out = replay->out;
+    struct encode_sink sink = parcel_sink(parcel);
+    *is_whole = read_histogram(replay);
+    if (!*is_whole)
+        goto done;
+    QO_TRY(parcel_take_plot(parcel, out->stats.plot_bins, replay->edges, replay->counts));
+    QO_TRY(parcel_begin(parcel, out->num_results, out->info->type));
+    for (int r = 0; r < out->num_results && *is_whole; r++) {
+        const struct result *result = &out->results[r];
+        QO_TRY(parcel_begin_codes(parcel, r, (out->info->n * result->num_bits + 7) / 8));
+        QO_TRY(parcel_begin_outliers(parcel, r, result->outlier_count));
+        QO_TRY(fetch(replay, r, &sink, is_whole));
+    }
+done:
+    return status;
+}
+
+enum status replay_alone(struct job *job, const struct encoded *encoded, int64_t n,
+                         const int64_t *words, struct report_vector *out, struct parcel *parcel,
+                         bool *replayed)
+{
+    enum status status;
+    struct replay *replay = NULL;
+    bool takes_codes = parcel->takes_codes;
+    *replayed = false;
+    QO_TRY(memory_alloc("a finished vector", 1, sizeof *replay, &replay));
+    *replay = (struct replay){.job = job, .encoded = encoded, .out = out, .words = words};
+    *replayed = unpack(replay, n);
+    if (*replayed && takes_codes)
+        QO_TRY(fill_parcel(replay, parcel, replayed));
+done:
+    if (status == QO_OK && !*replayed) {
+        report_vector_clear(out);
+        parcel_clear(parcel);
+        *parcel = (struct parcel){.takes_codes = takes_codes, .is_damaged = true};
+    }
+    memory_free(replay);
     return status;
 }

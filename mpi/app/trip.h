@@ -75,6 +75,18 @@ struct encode_sink trip_sink(const struct job *job);
 QO_MUST_USE enum status replay_vector(struct job *job, int index, struct report_vector *out,
                                       bool *replayed);
 
+/*
+ * Local. The same by a rank alone, whose job has no file and no journal: from the words[n] that
+ * journal_find_vector gave, and the blocks of `encoded`, which go to the parcel if it takes codes.
+ * Where they are damaged the parcel says so.
+ */
+QO_MUST_USE enum status replay_alone(struct job *job, const struct encoded *encoded, int64_t n,
+                                     const int64_t *words, struct report_vector *out,
+                                     struct parcel *parcel, bool *replayed);
+
+/* Local. Warns that a vector has to be quantized again. */
+void replay_log_damage(const struct vector_info *info);
+
 /* Local. Records a finished vector: histogram_place[2] and place[3 * num_results] are where its
  * histogram and results lie in the file. The run goes on if there is no memory for that. */
 void replay_record(struct job *job, int index, const struct report_vector *vector,

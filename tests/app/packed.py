@@ -204,15 +204,19 @@ class Resumed(Packed):
 
     ARGS = ["--approach", "all", "--num_bits", "2,5", "--solver", "lloyd"]
 
-    def stopped(self, args, np_, after):
-        """Starts, asks it to stop when its first checkpoint is there, and waits; whether it was
-        stopped in time."""
-        env = {"QUANTOPT_CHECKPOINT_SECONDS": "0.05"}
-        process = harness.start(args, np_, env)
+    def written(self):
+        """When the checkpoint was written last."""
         checkpoint = self.path("out", "quantized.h5.checkpoint")
+        return os.stat(checkpoint).st_mtime_ns if os.path.exists(checkpoint) else 0
+
+    def stopped(self, args, np_, after):
+        """Starts, asks it to stop when it has written a checkpoint, and waits; whether it was
+        stopped in time."""
+        env, before = {"QUANTOPT_CHECKPOINT_SECONDS": "0.05"}, self.written()
+        process = harness.start(args, np_, env)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
-            if os.path.exists(checkpoint):
+            if self.written() not in (0, before):
                 time.sleep(after)
                 process.send_signal(signal.SIGUSR1)
                 break
@@ -222,7 +226,7 @@ class Resumed(Packed):
         return result.code == 75
 
     def test_a_stopped_run_does_not_go_on(self):
-        write_many(self.path("many.h5"), 1500)
+        write_many(self.path("many.h5"), 600)
         with h5py.File(self.path("many.h5"), "a") as f:
             f["large"] = vectors.heavy_tailed(LIMIT + 1000, 5).astype("f4")
         args = [self.path("many.h5"), *self.ARGS, "--quiet"]
