@@ -168,7 +168,7 @@ class Stopped(Resuming):
             np_, limit = rng.choice((0, 1, 1, 2, 3)), rng.choice(LIMITS)
             more = ["--threads", rng.choice((1, 2)), *(["--resume"] if number else [])]
             process = self.begun(self.args(*more, limit=limit), np_, rng.choice((None, OFTEN)))
-            time.sleep(rng.uniform(0, 0.8 * self.seconds))
+            time.sleep(rng.uniform(0, 0.4 * self.seconds))
             targets = [process.pid, *ranks_of(process)]
             target = rng.choice(targets)
             send(target, signal.SIGUSR1)
@@ -276,7 +276,7 @@ class Killed(Resuming):
         for number in range(KILLS):
             np_ = rng.choice((1, 2, 3))
             process = self.begun(self.args("--resume", limit=rng.choice(LIMITS)), np_, OFTEN)
-            time.sleep(rng.uniform(0, 1.1 * self.seconds))
+            time.sleep(rng.uniform(0, 0.6 * self.seconds))
             ranks = ranks_of(process)
             if ranks:
                 send(rng.choice(ranks), signal.SIGKILL)

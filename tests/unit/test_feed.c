@@ -185,7 +185,7 @@ static void test_a_failed_read_that_is_taken_for_data(void **state)
             const void *x;
             enum status status = QO_OK;
             int num_good = 0;
-            char text[16];
+            char text[24];
             subject_open(&subject, n, span, 0, 1, 0);
             while (num_good < 6 && (status = feed_next(subject.feed, &x)) == QO_OK)
                 assert_part(&subject, span * num_good++, x);
