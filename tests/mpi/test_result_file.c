@@ -179,6 +179,114 @@ static void check_file(const char *path, int count)
     H5Fclose(file);
 }
 
+/* All codes and outliers of a result, by the one rank that has them. */
+static enum status put_alone(struct result_file *file, const struct made *m)
+{
+    static uint8_t codes[200000];
+    static uint64_t index[1024];
+    static char value[8 * 1024];
+    size_t size = element_size(m->type);
+    for (int64_t i = 0; i < code_bytes(m); i++)
+        codes[i] = code_byte(m, i);
+    for (int64_t i = 0; i < m->outliers; i++) {
+        uint64_t bits = outlier_bits(m, i);
+        index[i] = outlier_index(m, i);
+        memcpy(value + (size_t)i * size, &bits, size);
+    }
+    enum status status = result_file_write_codes(file, current_result, codes, 0, code_bytes(m));
+    return status == QO_OK
+               ? result_file_write_outliers(file, current_result, index, value, 0, m->outliers)
+               : status;
+}
+
+/* The digest of all of a result, which every rank knows. */
+static uint64_t digest_of(const struct made *m)
+{
+    uint64_t digest = 0, index[1];
+    double levels[256];
+    uint8_t *codes = malloc((size_t)code_bytes(m));
+    for (int64_t i = 0; codes && i < code_bytes(m); i++)
+        codes[i] = code_byte(m, i);
+    digest += result_digest_codes(codes, 0, code_bytes(m), QO_BLOCK / 8 * m->bits);
+    free(codes);
+    for (int64_t i = 0; i < m->outliers; i++) {
+        uint64_t bits = outlier_bits(m, i);
+        index[0] = outlier_index(m, i);
+        digest += result_digest_outliers(m->type, index, &bits, 1);
+    }
+    for (int i = 0; i < m->k; i++)
+        levels[i] = level(i);
+    return digest + result_digest_levels(levels, m->k);
+}
+
+/* Writes a vector with its results [first, end), which one rank has, within a batch. */
+static void write_in_batch(struct result_file *file, int first, int end)
+{
+    int writer = end % comm.size;
+    char name[64];
+    struct vector_info info = info_of(&made[first], name);
+    struct vector_stats stats = stats_of(&made[first]);
+    if (comm.rank != writer)
+        stats.plot_edges = NULL, stats.plot_counts = NULL;
+    result_file_set_writer(file, writer);
+    CHECK(result_file_begin_vector(file, &info, &stats) == QO_OK);
+    current_result = 0;
+    for (int i = first; i < end; i++, current_result++) {
+        struct result result = result_of(&made[i]);
+        result.digest = digest_of(&made[i]);
+        CHECK(result_file_begin_result(file, &result) == QO_OK);
+        CHECK(result_file_begin_outliers(file, current_result, made[i].outliers) == QO_OK);
+        if (comm.rank == writer)
+            CHECK(put_alone(file, &made[i]) == QO_OK);
+        CHECK(result_file_end_result(file, current_result, &result) == QO_OK);
+    }
+}
+
+/* As write_all, but in two batches, with a vector by itself between them. */
+static enum status write_batches(const char *path, int count)
+{
+    struct result_file *file = NULL;
+    struct result_batch batch = {.num_vectors = 1, .num_results = 2, .longest_name = 14};
+    batch.name_bytes = 28;
+    batch.data_bytes = 300000;
+    enum status status = result_file_create(&comm, path, &header, 0, &file);
+    if (status == QO_OK && (status = result_file_begin_batch(file, &batch)) == QO_OK) {
+        write_in_batch(file, 0, 2);
+        status = result_file_end_batch(file);
+    }
+    for (int i = 2; i < count && status == QO_OK; i++) {
+        char name[64];
+        struct vector_info info = info_of(&made[i], name);
+        struct vector_stats stats = stats_of(&made[i]);
+        if (i == 2) {
+            current_result = 0;
+            status = result_file_begin_vector(file, &info, &stats);
+            if (status == QO_OK)
+                status = write_result(file, &made[i]);
+        } else if ((status = result_file_begin_batch(file, &batch)) == QO_OK) {
+            write_in_batch(file, i, i + 1);
+            status = result_file_end_batch(file);
+        }
+    }
+    if (status == QO_OK)
+        status = result_file_publish(file);
+    if (status != QO_OK)
+        result_file_abandon(file);
+    return status;
+}
+
+static void test_a_batch_that_leaves_something_out(void **state)
+{
+    (void)state;
+    CHECK(write_batches(in_folder("out.h5"), NUM_MADE) == QO_OK);
+    check_file(in_folder("out.h5"), NUM_MADE);
+    comm_wait_all(&comm);
+    if (comm.rank == 0) {
+        CHECK(count_files() == 1);
+        unlink(in_folder("out.h5"));
+    }
+}
+
 static void test_a_layout_that_readers_do_not_expect(void **state)
 {
     (void)state;
@@ -430,10 +538,10 @@ static void test_a_disk_that_is_full(void **state)
 }
 
 /* One run with a failure planned: whether it went well. Else all must be as it was before. */
-static bool survives(int n, int rank)
+static bool survives(enum status (*write)(const char *, int), int n, int rank)
 {
     plan_fault(n, rank);
-    enum status status = write_all(in_folder("out.h5"), 3);
+    enum status status = write(in_folder("out.h5"), 3);
     plan_fault(0, -1);
     CHECK(is_same(status));
     comm_wait_all(&comm);
@@ -449,25 +557,37 @@ static bool survives(int n, int rank)
     return status == QO_OK;
 }
 
-static void test_a_failure_that_leaves_something(void **state)
+/* At `least` so many calls of a rank can fail. */
+static void fail_at_each_call(enum status (*write)(const char *, int), int least)
 {
-    (void)state;
     int most = 0, step = comm.size > 3 ? 9 : 1;
     for (int rank = -1; rank<comm.size; rank += comm.size> 1 ? comm.size : 2) {
         int n = 1;
         if (comm.rank == 0)
             write_file(in_folder("out.h5"), "older");
         comm_wait_all(&comm);
-        while (n < 2000 && !survives(n, rank))
+        while (n < 2000 && !survives(write, n, rank))
             n += step;
         most = n > most ? n : most;
         check_file(in_folder("out.h5"), 3);
         comm_wait_all(&comm);
     }
     /* The last rank alone, whose calls are fewer. */
-    CHECK(most > 40 && most < 2000);
+    CHECK(most > least && most < 2000);
     if (comm.rank == 0)
         unlink(in_folder("out.h5"));
+}
+
+static void test_a_failure_that_leaves_something(void **state)
+{
+    (void)state;
+    fail_at_each_call(write_all, 40);
+}
+
+static void test_a_failure_in_a_batch_of_which_others_are_not_told(void **state)
+{
+    (void)state;
+    fail_at_each_call(write_batches, 20);
 }
 
 static void test_digests_that_depend_on_the_cut(void **state)
@@ -532,6 +652,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_teardown(test_a_place_that_cannot_be_written, end_test),
         cmocka_unit_test_teardown(test_a_disk_that_is_full, end_test),
         cmocka_unit_test_teardown(test_a_failure_that_leaves_something, end_test),
+        cmocka_unit_test_teardown(test_a_batch_that_leaves_something_out, end_test),
+        cmocka_unit_test_teardown(test_a_failure_in_a_batch_of_which_others_are_not_told, end_test),
         cmocka_unit_test_teardown(test_digests_that_depend_on_the_cut, end_test),
         cmocka_unit_test_teardown(test_a_library_without_a_name, end_test),
     };
