@@ -25,10 +25,20 @@ RUNS, SEED = harness.argument("--runs", 100), harness.argument("--seed", 1)
 # Seconds: the watch ends a rank 25 s after SIGTERM, Slurm kills 5 s after its own (KillWait).
 DEADLINE = 40
 NODES_AND_RANKS = ((1, 1), (1, 2), (2, 2), (2, 3))
-# What is done to a step, what scancel is told for it, and how the step may end: 128 + the signal
-# where that came before the program was ready for it. A rank may be killed just after the end.
+# What is done to a step, and what scancel is told for it.
 SCANCEL = {"USR1": ["--signal=USR1"], "TERM": ["--signal=TERM"], "scancel": []}
-CODES = {"USR1": {0, 75, 138}, "TERM": {0, 75, 143}, "scancel": {0, 75, 137, 143}, "kill -9": {137}}
+KINDS = (*SCANCEL, "kill -9")
+# How the step may end: 128 + a signal where that came before the program could be ready for it,
+# "early": before it opened its log. The ranks beside one that a signal ended get a TERM.
+CODES = {
+    "USR1": {0, 75},
+    "TERM": {0, 75},
+    "early USR1": {0, 75, 138, 143},
+    "early TERM": {0, 75, 143},
+    "scancel": {0, 75, 137, 143},
+    "kill -9": {137, 143},
+    "nothing": {0},
+}
 COMMON = ["--approach", "all", "--num_bits", "2,3,4", "--quiet"]
 LLOYD = ["--solver", "lloyd", "--init", "random", "--tolerance", "0", "--max_iterations", "4"]
 RESULTS = ["logs.txt", "quantized.h5", "results.json", "results.txt"]
@@ -78,17 +88,22 @@ class Killed(cluster.Cluster):
             self.slurm("scancel", *SCANCEL[kind], found[1])
         return bool(found)
 
-    def disturb(self, process, name, delay):
+    def log_size(self):
+        log = self.path("out/logs.txt")
+        return os.path.getsize(log) if os.path.exists(log) else 0
+
+    def disturb(self, process, name, delay, log_size):
         """Waits and strikes, one time in four twice; what was done, if the run lived that long."""
         done = []
         time.sleep(delay)
         for number in range(2 if self.rng.random() < 0.25 else 1):
             time.sleep(number * self.rng.uniform(0, 0.5))
-            kind = self.rng.choice(sorted(CODES))
+            kind = self.rng.choice(KINDS)
             while process.poll() is None:
+                is_early = "early " + kind in CODES and self.log_size() == log_size
                 if self.strike(kind, name):
                     self.struck = time.monotonic()
-                    done.append(kind)
+                    done.append("early " * is_early + kind)
                     break
                 time.sleep(0.02)
         return done
@@ -96,26 +111,22 @@ class Killed(cluster.Cluster):
     def attempt(self, args, longest_delay):
         """One run with --resume on some ranks, disturbed if there is a delay; whether it is
         done."""
-        output = self.path("out/quantized.h5")
+        output, log_size = self.path("out/quantized.h5"), self.log_size()
         before = os.path.exists(output)
-        process, name = self.start([*args, "--save_dir", "out", "--resume"], *self.places())
-        done, delay = [], self.rng.uniform(0, longest_delay)
-        if longest_delay:
-            done = self.disturb(process, name, delay)
+        places, delay = self.rng.choice(NODES_AND_RANKS), self.rng.uniform(0, longest_delay)
+        process, name = self.start([*args, "--save_dir", "out", "--resume"], *places)
+        done = self.disturb(process, name, delay, log_size) if longest_delay else []
         result = harness.finish(process, DEADLINE)
         if done:
             self.longest = max(self.longest, time.monotonic() - self.struck)
-        what = " and ".join(done) or "nothing"
+            self.counts["disturbed"] += 1
+        what = " and ".join(done or ["nothing"])
         self.counts[f"{what}: {result.code}"] += 1
-        self.counts["disturbed"] += bool(done)
         label = f"{what} after {delay:.3f} s: {result}"
-        self.assertIn(result.code, set().union(*map(CODES.get, done)) if done else {0}, label)
+        self.assertIn(result.code, set().union(*map(CODES.get, done or ["nothing"])), label)
         self.wait(lambda: not self.ranks(self.job), 10, f"ranks live on; {label}")
         self.look(output, result.code, before, label)
         return result.code == 0
-
-    def places(self):
-        return self.rng.choice(NODES_AND_RANKS)
 
     def look(self, output, code, before, label):
         """The result is there if the run came to its end, and only then; else a checkpoint is."""
@@ -156,11 +167,14 @@ class Killed(cluster.Cluster):
     def test_a_run_that_slurm_ends_hangs_or_gives_another_result(self):
         solvers = {"exact": COMMON, "lloyd": [*COMMON, *LLOYD]}
         whole = {name: self.measure(name, args) for name, args in solvers.items()}
-        began = time.monotonic()
+        self.addCleanup(self.tell, whole, time.monotonic())
         while self.counts["disturbed"] < RUNS:
             for name, args in solvers.items():
                 self.plain = self.path(name, "quantized.h5")
                 self.chain(args, whole[name])
+
+    def tell(self, whole, began):
+        """Prints what happened, whatever the outcome."""
         for what, count in sorted(self.counts.items()):
             print(f"{count:4} {what}")
         seconds = ", ".join(f"{name} {s:.1f} s" for name, s in whole.items())
