@@ -2,6 +2,7 @@
 #include "h5_output.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -161,6 +162,22 @@ static void make_alias(const char *partial, char alias[ALIAS_SIZE])
         alias[0] = '\0';
 }
 
+/* Removes the link; and what Open MPI's shared file pointers, which HDF5 does not use, keep beside
+ * it where ranks are on several nodes: a run that is killed would leave that behind. */
+static void remove_alias(const char *alias)
+{
+    char pattern[ALIAS_SIZE + sizeof "-*.lock"];
+    glob_t found;
+    if (unlink(alias) != 0)
+        log_warn("%s: cannot be removed: %s; delete it", alias, strerror(errno));
+    snprintf(pattern, sizeof pattern, "%s-*.lock", alias);
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
+        return;
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        (void)unlink(found.gl_pathv[i]);
+    globfree(&found);
+}
+
 /* Makes the file; collective for several ranks. */
 static enum status create_file(struct h5_output *output, const char *partial, hid_t create_list,
                                hid_t access_list)
@@ -178,8 +195,8 @@ static enum status create_file(struct h5_output *output, const char *partial, hi
     if (output->file < 0)
         status = h5_raise(QO_CANT_CREATE, "%s: cannot be created", partial);
     status = h5_output_agree(output, status);
-    if (is_writer(output) && alias[0] && unlink(alias) != 0)
-        log_warn("%s: cannot be removed: %s; delete it", alias, strerror(errno));
+    if (is_writer(output) && alias[0])
+        remove_alias(alias);
     return status;
 }
 

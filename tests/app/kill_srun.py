@@ -24,17 +24,19 @@ import harness
 RUNS, SEED = harness.argument("--runs", 100), harness.argument("--seed", 1)
 # Seconds: the watch ends a rank 25 s after SIGTERM, Slurm kills 5 s after its own (KillWait).
 DEADLINE = 40
+UNDISTURBED = 240  # of a few; beside other tests it takes longer
 NODES_AND_RANKS = ((1, 1), (1, 2), (2, 2), (2, 3))
 # What is done to a step, and what scancel is told for it.
 SCANCEL = {"USR1": ["--signal=USR1"], "TERM": ["--signal=TERM"], "scancel": []}
 KINDS = (*SCANCEL, "kill -9")
 # How the step may end: 128 + a signal where that came before the program could be ready for it,
-# "early": before it opened its log. The ranks beside one that a signal ended get a TERM.
+# "early": before it opened its log; then srun may also give up the launch, with 1. The ranks beside one that a signal ended get a TERM.
 CODES = {
     "USR1": {0, 75},
     "TERM": {0, 75},
-    "early USR1": {0, 75, 138, 143},
-    "early TERM": {0, 75, 143},
+    "early USR1": {0, 1, 75, 138, 143},
+    "early TERM": {0, 1, 75, 143},
+    "early scancel": {0, 1, 75, 137, 143},
     "scancel": {0, 75, 137, 143},
     "kill -9": {137, 143},
     "nothing": {0},
@@ -116,7 +118,7 @@ class Killed(cluster.Cluster):
         places, delay = self.rng.choice(NODES_AND_RANKS), self.rng.uniform(0, longest_delay)
         process, name = self.start([*args, "--save_dir", "out", "--resume"], *places)
         done = self.disturb(process, name, delay, log_size) if longest_delay else []
-        result = harness.finish(process, DEADLINE)
+        result = harness.finish(process, DEADLINE if done else UNDISTURBED)
         if done:
             self.longest = max(self.longest, time.monotonic() - self.struck)
             self.counts["disturbed"] += 1
@@ -150,9 +152,7 @@ class Killed(cluster.Cluster):
         for event, pattern in EVENTS.items():
             self.counts[event] += len(re.findall(pattern, log))
         left = set(os.listdir(self.path("out"))) - set(RESULTS)
-        hidden = {name for name in left if name.startswith(".quantopt-")}  # Open MPI's, 8 bytes
-        self.counts["hidden file left"] += len(hidden)
-        self.assertFalse(left - hidden)
+        self.assertFalse(left)
         self.equal_results(self.path("out/quantized.h5"), self.plain)
         shutil.rmtree(self.path("out"))
 
@@ -161,7 +161,7 @@ class Killed(cluster.Cluster):
         self.good([self.input, "--dtype", "float32", *args, "--save_dir", self.path(name)])
         began = time.monotonic()
         process, _ = self.start([*args, "--output", "none", "--save_dir", "timed"], 2, 2)
-        self.assertEqual(harness.finish(process).code, 0)
+        self.assertEqual(harness.finish(process, UNDISTURBED).code, 0)
         return time.monotonic() - began
 
     def test_a_run_that_slurm_ends_hangs_or_gives_another_result(self):
