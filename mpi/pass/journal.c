@@ -10,8 +10,9 @@
 #include "reduce.h"
 
 /* What a record is about. Those of finished vectors come first, in any order; then those of the
- * vector under way: where its results lie, its walks in order, and at most one part of a walk. */
-enum kind { KIND_VECTOR = 1, KIND_PLACES, KIND_WALK, KIND_PART };
+ * vector under way: where its results lie, its walks in order, and at most one part of a walk.
+ * KIND_TAKEN stands in what a run goes on from for what it has taken out. */
+enum kind { KIND_TAKEN, KIND_VECTOR, KIND_PLACES, KIND_WALK, KIND_PART };
 
 struct journal {
     const struct comm *comm;
@@ -20,7 +21,8 @@ struct journal {
     const struct encoded *encoded;   /* borrowed, or NULL */
     struct checkpoint_image image;   /* rank 0's: what is recorded */
     int capacity;                    /* of image.record */
-    struct checkpoint_image earlier; /* rank 0's: what the run goes on from, until it is used up */
+    struct checkpoint_image earlier; /* rank 0's: what the run goes on from */
+    int first;                       /* of its records that was not taken yet */
     int num_left;                    /* of its records that were not asked for yet; on all ranks */
     int64_t data_inode;              /* of `earlier` */
     bool is_saved;                   /* a checkpoint, in this run */
@@ -29,26 +31,28 @@ struct journal {
 
 /* ---- The list of records, on rank 0 ---- */
 
-static void drop_record(struct checkpoint_image *image, int i)
+/* Drops the records of a kind of the vector under way, which stand behind those of all finished
+ * ones. */
+static void drop_records(struct checkpoint_image *image, enum kind kind)
 {
-    memory_free(image->record[i].word);
-    image->num_records--;
-    memmove(&image->record[i], &image->record[i + 1],
-            (size_t)(image->num_records - i) * sizeof *image->record);
+    int begin = image->num_records;
+    while (begin > 0 && image->record[begin - 1].kind != KIND_VECTOR)
+        begin--;
+    int end = begin;
+    for (int i = begin; i < image->num_records; i++) {
+        if (image->record[i].kind == (int64_t)kind)
+            memory_free(image->record[i].word);
+        else
+            image->record[end++] = image->record[i];
+    }
+    image->num_records = end;
 }
 
-/* Drops all records of a kind of one vector. */
-static void drop_records(struct checkpoint_image *image, enum kind kind, int64_t vector)
+/* The first record of a kind of one vector, from record `first` on; -1 if there is none. */
+static int find_record(const struct checkpoint_image *image, int first, enum kind kind,
+                       int64_t vector)
 {
-    for (int i = image->num_records - 1; i >= 0; i--)
-        if (image->record[i].kind == (int64_t)kind && image->record[i].vector == vector)
-            drop_record(image, i);
-}
-
-/* The first record of a kind of one vector; -1 if there is none. */
-static int find_record(const struct checkpoint_image *image, enum kind kind, int64_t vector)
-{
-    for (int i = 0; i < image->num_records; i++)
+    for (int i = first; i < image->num_records; i++)
         if (image->record[i].kind == (int64_t)kind && image->record[i].vector == vector)
             return i;
     return -1;
@@ -168,8 +172,8 @@ void journal_attach(struct journal *journal, struct result_file *file,
     if (is_gone && journal->comm->rank == 0 && has_finished(&journal->earlier)) {
         log_warn("resume    all vectors are quantized anew");
         checkpoint_image_clear(&journal->earlier);
+        journal->num_left = 0;
     }
-    journal->num_left = journal->earlier.num_records;
     comm_broadcast(journal->comm, &journal->num_left, sizeof journal->num_left);
 }
 
@@ -180,11 +184,17 @@ const struct encoded *journal_encoded(const struct journal *journal)
 
 /* ---- Going on ---- */
 
-/* The record of the vector's next walk, whole or in part; -1 if there is none. */
-static int next_walk(const struct checkpoint_image *earlier, int vector)
+/* Where a record of the vector is in what the run goes on from; -1 if there is none. */
+static int find_earlier(const struct journal *journal, enum kind kind, int vector)
 {
-    int walk = find_record(earlier, KIND_WALK, vector);
-    return walk >= 0 ? walk : find_record(earlier, KIND_PART, vector);
+    return find_record(&journal->earlier, journal->first, kind, vector);
+}
+
+/* The record of the vector's next walk, whole or in part; -1 if there is none. */
+static int next_walk(const struct journal *journal, int vector)
+{
+    int walk = find_earlier(journal, KIND_WALK, vector);
+    return walk >= 0 ? walk : find_earlier(journal, KIND_PART, vector);
 }
 
 /* What rank 0 tells of a record. */
@@ -197,16 +207,20 @@ struct answer {
 static struct answer take_record(struct journal *journal, int i, int64_t n, int64_t *words)
 {
     struct checkpoint_image *earlier = &journal->earlier;
-    struct answer answer = {.n = -1};
-    if (i >= 0) {
-        const struct checkpoint_record *record = &earlier->record[i];
-        answer.n = record->n;
-        answer.done = record->done;
-        if (record->n == n && n)
-            memcpy(words, record->word, (size_t)n * sizeof *words);
-        drop_record(earlier, i);
-    }
-    answer.num_left = earlier->num_records;
+    struct answer answer = {.n = -1, .num_left = journal->num_left};
+    if (i < 0)
+        return answer;
+    struct checkpoint_record *record = &earlier->record[i];
+    answer.n = record->n;
+    answer.done = record->done;
+    answer.num_left--;
+    if (record->n == n && n)
+        memcpy(words, record->word, (size_t)n * sizeof *words);
+    memory_free(record->word);
+    *record = (struct checkpoint_record){.kind = KIND_TAKEN};
+    while (journal->first < earlier->num_records &&
+           earlier->record[journal->first].kind == KIND_TAKEN)
+        journal->first++;
     return answer;
 }
 
@@ -218,7 +232,7 @@ enum status journal_replay(struct journal *journal, int vector, int64_t n, int64
     if (!journal || journal->num_left == 0)
         return QO_OK;
     if (journal->comm->rank == 0)
-        answer = take_record(journal, next_walk(&journal->earlier, vector), n, words);
+        answer = take_record(journal, next_walk(journal, vector), n, words);
     comm_broadcast(journal->comm, &answer, sizeof answer);
     journal->num_left = answer.num_left;
     if (answer.n < 0)
@@ -242,8 +256,7 @@ enum status journal_old_places(struct journal *journal, int vector, int num_resu
     if (!journal || journal->num_left == 0)
         return QO_OK;
     if (journal->comm->rank == 0)
-        answer =
-            take_record(journal, find_record(&journal->earlier, KIND_PLACES, vector), n, place);
+        answer = take_record(journal, find_earlier(journal, KIND_PLACES, vector), n, place);
     comm_broadcast(journal->comm, &answer, sizeof answer);
     journal->num_left = answer.num_left;
     comm_broadcast(journal->comm, place, n * (int64_t)sizeof *place);
@@ -259,7 +272,7 @@ enum status journal_find_vector(struct journal *journal, int vector, int64_t *n,
     if (!journal || journal->num_left == 0)
         return QO_OK;
     if (journal->comm->rank == 0) {
-        i = find_record(&journal->earlier, KIND_VECTOR, vector);
+        i = find_earlier(journal, KIND_VECTOR, vector);
         length = i >= 0 ? journal->earlier.record[i].n : -1;
     }
     comm_broadcast(journal->comm, &length, sizeof length);
@@ -297,7 +310,7 @@ void journal_set_places(struct journal *journal, int vector, int num_results, co
                                        .vector = vector,
                                        .n = 3 * (int64_t)num_results,
                                        .word = (int64_t *)place};
-    drop_records(&journal->image, KIND_PLACES, vector);
+    drop_records(&journal->image, KIND_PLACES);
     add_record(journal, &record);
 }
 
@@ -307,8 +320,8 @@ void journal_end_vector(struct journal *journal, int vector, int64_t n, const in
         return;
     struct checkpoint_record record = {
         .kind = KIND_VECTOR, .vector = vector, .n = n, .word = (int64_t *)words};
-    drop_records(&journal->image, KIND_PLACES, vector);
-    drop_records(&journal->image, KIND_WALK, vector);
+    drop_records(&journal->image, KIND_PLACES);
+    drop_records(&journal->image, KIND_WALK);
     add_record(journal, &record);
 }
 
@@ -332,7 +345,7 @@ static enum status write_image(struct journal *journal, const struct journal_par
     QO_TRY(checkpoint_write(journal->path, image));
 done:
     if (part)
-        drop_records(image, KIND_PART, part->vector);
+        drop_records(image, KIND_PART);
     return status;
 }
 
