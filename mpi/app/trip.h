@@ -64,6 +64,18 @@ QO_MUST_USE enum status solve_result(struct trip *trip, enum approach approach,
 /* Local. Tells that a vector's certificate stays above --gap; 0 says that none does. */
 void trip_log_gap(const struct job *job, const struct vector_info *info, double gap_left);
 
+/* Local. What walks of a phase have waited for data is counted as time of reading. */
+void trip_count_reading(struct job *job, enum phase phase);
+
+/* Pure. Whether codes are wanted. */
+bool trip_has_codes(const struct trip *trip);
+
+/*
+ * Collective. Codes and outliers of all results where they are wanted, and the figures of all. The
+ * same status and figures on every rank.
+ */
+QO_MUST_USE enum status finish_results(struct trip *trip);
+
 /* Pure. A sink that is the job's file; of functions that do nothing where there is none. */
 struct encode_sink trip_sink(const struct job *job);
 
