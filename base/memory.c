@@ -12,6 +12,12 @@
 /* The size of a huge page on x86-64; smaller blocks would waste more than they gain. */
 #define HUGE_PAGE ((size_t)2 << 20)
 
+#ifdef __has_feature /* clang's way to tell what gcc tells by a macro */
+#    if __has_feature(address_sanitizer)
+#        define __SANITIZE_ADDRESS__ 1
+#    endif
+#endif
+
 #ifdef __SANITIZE_ADDRESS__
 /* Blocks that end where they should, so that an overrun is seen. */
 static void *take(size_t bytes, size_t alignment)

@@ -8,14 +8,10 @@
 #include "deal.h"
 #include "memory.h"
 #include "parcel.h"
+#include "plan.h"
 #include "record.h"
 #include "reduce.h"
 #include "trip.h"
-
-/* A vector is small up to so many elements. Finding levels, most of the work, is not cut anyway;
- * measuring and encoding are, by blocks, but no more than four ranks could share these, and two or
- * more such vectors keep as many ranks busy without. */
-#define SMALL_VECTOR (4 * (int64_t)QO_BLOCK)
 
 /* What a vector takes, and an element of it, in nanoseconds. Measured for 3 bits on one core: 0.05
  * ms for 10 elements, 0.3 ms for 1,000, 2.5 ms for 10,000 and 18 ms for 100,000. Only their ratio
@@ -30,8 +26,11 @@
  * the rest of its share to the next batch. */
 #define BATCH_SECONDS 1.0
 
-/* And that holds so many bytes for the file, or half of what it may use. */
-#define BATCH_BYTES ((int64_t)64 << 20)
+/* And as have so many bytes of results, which all ranks hold. */
+#define RESULTS_BYTES ((int64_t)16 << 20)
+
+/* And that holds so many bytes of codes and outliers for the file, or half of what it may use. */
+#define BATCH_BYTES ((int64_t)16 << 20)
 
 /* In front of the words of a vector (record.h) that its rank sends to the others. */
 enum { HEAD_NONFINITE, HEAD_FIRST, HEAD_BINS, HEAD_GAP, HEAD_DAMAGED, NUM_HEAD_WORDS };
@@ -59,13 +58,8 @@ struct packed {
     const int64_t **record;    /* [num_batch]: where in `all` */
 };
 
-bool packed_is_small(const struct job *job, int index)
-{
-    int64_t n = source_vector(job->source, index)->n, sample = job->options->sample_size;
-    return n <= SMALL_VECTOR && (sample == 0 || sample >= n);
-}
-
-int64_t packed_cost(int64_t n)
+/* About how many nanoseconds a rank takes for a vector of n elements; for dealing. */
+static int64_t cost_of(int64_t n)
 {
     return VECTOR_COST + ELEMENT_COST * n;
 }
@@ -76,7 +70,7 @@ static struct report_vector *vector_of(const struct packed *packed, int i)
     return &packed->vectors[packed->index[i]];
 }
 
-/* Local. The list of small vectors. */
+/* Collective. The list of small vectors. */
 static enum status open(struct packed *packed, struct job *job, struct report_vector *vectors)
 {
     enum status status;
@@ -84,7 +78,7 @@ static enum status open(struct packed *packed, struct job *job, struct report_ve
     *packed = (struct packed){.job = job, .vectors = vectors};
     QO_TRY(memory_alloc("small vectors", num, sizeof *packed->index, &packed->index));
     for (int i = 0; i < num; i++)
-        if (packed_is_small(job, i))
+        if (plan_is_small(job->options, source_vector(job->source, i)))
             packed->index[packed->num++] = i;
     num = packed->num;
     QO_TRY(memory_alloc("small vectors", num, sizeof *packed->finished, &packed->finished));
@@ -141,25 +135,18 @@ static void close(struct packed *packed)
 
 /* ---- A batch, each rank for itself ---- */
 
-/* Pure. Nanoseconds that writing a vector's results is thought to take. */
-static double writing_cost(const struct job *job)
-{
-    int count = 0;
-    for (int bits = 1; bits <= 8; bits++)
-        for (int a = 0; a < NUM_APPROACHES; a++)
-            count += job->options->bits[bits] && job->options->approach[a];
-    return job->file ? (double)count * RESULT_COST : 0;
-}
-
 /* Collective. The next batch, and who has what of it. */
 static enum status begin_batch(struct packed *packed)
 {
     const struct job *job = packed->job;
     const struct comm *comm = job->comm;
-    double cost = 0, most = BATCH_SECONDS * 1e9, writing = writing_cost(job);
-    int n = 0;
-    for (; n < packed->num && (n < comm->size || cost < most); n++) {
-        packed->cost[n] = packed_cost(source_vector(job->source, packed->index[n])->n);
+    int n = 0, results = plan_num_results(job->options);
+    double cost = 0, most = BATCH_SECONDS * 1e9;
+    double writing = job->file ? (double)results * RESULT_COST : 0;
+    int64_t room = RESULTS_BYTES / (results * (int64_t)sizeof(struct result)) + 1;
+    /* Every rank is to have something, if the batch does not take far too long for it. */
+    for (; n < packed->num && n < room && cost < (n < comm->size ? 5 : 1) * most; n++) {
+        packed->cost[n] = cost_of(source_vector(job->source, packed->index[n])->n);
         cost += (double)packed->cost[n] / comm->size + writing;
         packed->size[n] = 0;
     }
@@ -282,6 +269,7 @@ static enum status lay_out(struct packed *packed)
 static enum status unpack_all(struct packed *packed)
 {
     struct job *job = packed->job;
+    bool is_needed = job->file || job->comm->rank == 0; /* for the file, or the reports */
     for (int i = 0; i < packed->num_batch; i++) {
         struct report_vector *vector = vector_of(packed, i);
         const int64_t *words = packed->all + packed->start[packed->rank[i]];
@@ -289,8 +277,8 @@ static enum status unpack_all(struct packed *packed)
         packed->record[i] = words;
         if (packed->size[i] == 0)
             continue;
-        if (packed->rank[i] != job->comm->rank) {
-            vector->info = source_vector(job->source, packed->index[i]);
+        vector->info = source_vector(job->source, packed->index[i]);
+        if (is_needed && packed->rank[i] != job->comm->rank) {
             enum status status = record_vector_unpack(words + NUM_HEAD_WORDS,
                                                       packed->size[i] - NUM_HEAD_WORDS, vector);
             if (status != QO_OK)
@@ -426,21 +414,28 @@ static void record_all(struct packed *packed)
 /* Local. Drops what is done from the list. */
 static void drop_done(struct packed *packed)
 {
-    int num_left = 0;
+    struct job *job = packed->job;
+    int num_left = 0, num_waiting = 0;
     for (int i = 0; i < packed->num; i++) {
         bool is_done = i < packed->num_batch && packed->size[i] > 0;
-        if (is_done && packed->job->comm->rank != 0) /* only rank 0 reports */
-            report_vector_clear(vector_of(packed, i));
-        if (is_done) {
-            memory_free(packed->finished[i].words);
-        } else {
+        if (!is_done) {
+            num_waiting += packed->finished[i].words != NULL;
             packed->finished[num_left] = packed->finished[i];
             packed->index[num_left++] = packed->index[i];
+            continue;
         }
+        progress_begin_vector(&job->progress,
+                              (double)vector_of(packed, i)->info->n * plan_readings(job->options));
+        progress_end_vector(&job->progress);
+        memory_free(packed->finished[i].words);
+        if (job->comm->rank != 0) /* only rank 0 reports */
+            report_vector_clear(vector_of(packed, i));
     }
     for (int i = num_left; i < packed->num; i++)
         packed->finished[i] = (struct finished){0};
     packed->num = num_left;
+    packed->lone.progress.finished = job->progress.finished;
+    journal_set_waiting(job->journal, num_waiting);
 }
 
 /* Collective. One batch. */

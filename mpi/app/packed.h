@@ -16,17 +16,10 @@
  * for bit, as those of quantize_vector.
  */
 
-/* Pure. Whether vector `index` is one of these. It does not depend on the number of ranks: what a
- * run leaves for another one to go on from must mean the same with more ranks, or with one. */
-bool packed_is_small(const struct job *job, int index);
-
-/* Pure. About how many nanoseconds a rank takes for a vector of n elements; for dealing. */
-int64_t packed_cost(int64_t n);
-
 /*
- * Collective. Quantizes all small vectors, if there are two or more, and sets done[source_count]
- * for them; as quantize_vector does each, vectors[i] is filled. QO_STOPPED if the run is to end.
- * The same status on every rank.
+ * Collective. Quantizes all small vectors (plan_is_small), if there are two or more, and sets
+ * done[source_count] for them; as quantize_vector does each, vectors[i] is filled. QO_STOPPED if
+ * the run is to end. The same status on every rank.
  */
 QO_MUST_USE enum status packed_quantize(struct job *job, struct report_vector *vectors, bool *done);
 

@@ -12,7 +12,7 @@
 int64_t plan_sample_bytes(const struct options *options, const struct vector_info *info, int size);
 
 /* How it is walked over by `size` ranks that may use `limit` bytes each. */
-struct walk_plan plan_vector(const struct options *options, const struct source *source, int index,
+struct walk_plan plan_vector(const struct options *options, const struct vector_info *info,
                              int size, int64_t limit);
 
 /*
@@ -21,6 +21,16 @@ struct walk_plan plan_vector(const struct options *options, const struct source 
  * Lloyd steps are not counted.
  */
 int plan_readings(const struct options *options);
+
+/* How many results a vector has. */
+int plan_num_results(const struct options *options);
+
+/*
+ * Whether a vector is one of those that, if there are two or more, are dealt onto ranks whole
+ * (packed.h). It does not depend on ranks or memory: what a run leaves for another one to go on
+ * from must mean the same with more of them, or with one.
+ */
+bool plan_is_small(const struct options *options, const struct vector_info *info);
 
 /* The largest number of bits that a code has; 0 where no codes are written. */
 int plan_code_bits(const struct options *options);

@@ -196,8 +196,7 @@ static enum status read_and_measure(struct trip *trip, int index, bool *go_on)
     enum status status;
     struct job *job = trip->job;
     const struct vector_info *info = source_vector(job->source, index);
-    struct walk_plan plan =
-        plan_vector(job->options, job->source, index, job->comm->size, job->memory_limit);
+    struct walk_plan plan = plan_vector(job->options, info, job->comm->size, job->memory_limit);
     timer_switch(job->timer, PHASE_READ);
     progress_show(&job->progress, "%s: reading (vector %d of %d)", info->name, index + 1,
                   source_count(job->source));
@@ -255,11 +254,7 @@ static enum status begin_vector(struct trip *trip)
 static enum status begin_results(struct trip *trip)
 {
     enum status status;
-    const struct options *options = trip->job->options;
-    int count = 0;
-    for (int bits = 1; bits <= 8; bits++)
-        for (int a = 0; a < NUM_APPROACHES; a++)
-            count += options->bits[bits] && options->approach[a];
+    int count = plan_num_results(trip->job->options);
     QO_TRY(memory_alloc("results", count, sizeof *trip->out->results, &trip->out->results));
     QO_TRY(memory_alloc("tables of levels", count, sizeof *trip->table, &trip->table));
     QO_TRY(memory_alloc("approaches", count, sizeof *trip->approach, &trip->approach));

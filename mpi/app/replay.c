@@ -252,7 +252,11 @@ enum status replay_alone(struct job *job, const struct encoded *encoded, int64_t
     *replayed = false;
     QO_TRY(memory_alloc("a finished vector", 1, sizeof *replay, &replay));
     *replay = (struct replay){.job = job, .encoded = encoded, .out = out, .words = words};
-    *replayed = unpack(replay, n);
+    status = unpack(replay, n);
+    *replayed = status == QO_OK;
+    if (status != QO_DATA)
+        QO_TRY(status);
+    status = QO_OK;
     if (*replayed && takes_codes)
         QO_TRY(fill_parcel(replay, parcel, replayed));
 done:

@@ -19,6 +19,9 @@
 /* Pinned memory of a rank on a GPU: for its copies, and for sums over NCCL. */
 #define STAGING_BYTES ((int64_t)40 << 20)
 
+/* Small vectors that a rank has whole wait in so much memory until they are written. */
+#define BATCH_BYTES ((int64_t)48 << 20)
+
 /* A walk over finer cells, and finding levels from them, takes so much more (measured). For gaps
  * above this one smooth densities need none. */
 #define FURTHER_WALK_BYTES ((int64_t)128 << 20)
@@ -95,6 +98,10 @@ enum status report_init(struct report *report, const struct options *options,
                         &report->vectors));
     for (int i = 0; i < report->num_vectors; i++)
         report->vectors[i].info = source_vector(source, i);
+    int num_small = 0;
+    for (int i = 0; i < report->num_vectors; i++)
+        num_small += plan_is_small(options, report->vectors[i].info);
+    report->deals_small = num_small >= 2;
     if (comm->rank == 0)
         QO_TRY(memory_alloc("host names", comm->size, HOST_NAME_BYTES, &report->hosts));
     if (comm->rank == 0 && machine->on_device)
@@ -164,10 +171,15 @@ static int64_t result_bytes(const struct report *report)
     return report->num_vectors * results * ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
 }
 
+bool report_is_whole(const struct report *report, int index)
+{
+    return report->deals_small && plan_is_small(report->options, report->vectors[index].info);
+}
+
 struct walk_plan report_walk_plan(const struct report *report, int index)
 {
-    return plan_vector(report->options, report->source, index, report->comm->size,
-                       report->memory_limit);
+    int size = report_is_whole(report, index) ? 1 : report->comm->size;
+    return plan_vector(report->options, report->vectors[index].info, size, report->memory_limit);
 }
 
 int64_t report_memory_bytes(const struct report *report)
@@ -181,6 +193,8 @@ int64_t report_memory_bytes(const struct report *report)
     }
     if (report->options->gap < FURTHER_WALK_GAP && report->options->sample_size == 0)
         most += FURTHER_WALK_BYTES;
+    if (report->deals_small)
+        most += BATCH_BYTES;
     if (report->machine->on_device)
         most += STAGING_BYTES;
     /* What a few results take is within the overhead. */

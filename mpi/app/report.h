@@ -35,6 +35,7 @@ struct report {
     char *input;          /* the inputs in one line */
     char *output;         /* the result file, or NULL */
     int64_t memory_limit; /* bytes that a rank may use for a vector */
+    bool deals_small;     /* small vectors go to ranks whole: there are two or more */
     int num_vectors;
     struct report_vector *vectors; /* [num_vectors] */
     struct spread phases[NUM_PHASES];
@@ -63,6 +64,9 @@ void report_start(const struct report *report);
 
 /* Local, rank 0. What a run would do, on stdout: vectors, shards, memory a rank, output bytes. */
 void report_plan(const struct report *report);
+
+/* Pure. Whether a vector goes to one rank whole. */
+bool report_is_whole(const struct report *report, int index);
 
 /* Pure. How a vector is walked over in this run. */
 struct walk_plan report_walk_plan(const struct report *report, int index);

@@ -157,6 +157,11 @@ void report_plan(const struct report *report)
         const struct vector_info *info = report->vectors[i].info;
         describe_vector(info, text, sizeof text);
         printf("%s: %s from %s\n", info->name, text, info->origin);
+        if (report_is_whole(report, i)) {
+            printf("  whole, on one rank\n");
+            print_readings(report, i);
+            continue;
+        }
         struct shard last = shard_of(info->n, comm->size - 1, comm->size);
         printf("  shards: %lld elements on rank 0", (long long)shard_largest(info->n, comm->size));
         if (comm->size > 1)

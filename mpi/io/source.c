@@ -341,7 +341,8 @@ void source_expect(struct source *source, int index, int64_t begin, int64_t end)
 {
     const struct entry *entry = &source->catalog.entry[index];
     int64_t size = (int64_t)element_size(entry->info.type);
-    if (begin == end || entry->is_fortran)
+    bool is_direct = entry->reader != &reader_hdf5 || entry->offset != 0;
+    if (begin == end || entry->is_fortran || !is_direct)
         return;
     if (handle_open(&source->handle, entry) != QO_OK)
         status_clear();
@@ -385,12 +386,6 @@ enum status source_visit_files(const struct source *source,
     }
 done:
     return status;
-}
-
-bool source_reads_anywhere(const struct source *source, int index)
-{
-    const struct entry *entry = &source->catalog.entry[index];
-    return entry->reader != &reader_synthetic || strcmp(entry->file, "large") != 0;
 }
 
 void source_close(struct source *source)

@@ -23,6 +23,7 @@ struct vector_info {
     int64_t n;     /* product of the shape; at least 1 */
     int num_fills; /* 0 to 2: values of _FillValue and missing_value that are not NaN */
     double fill[2];
+    bool is_sequential; /* each element follows from all before it: the built-in vector `large` */
 };
 
 /* What to read; all texts are the caller's. */
@@ -90,10 +91,6 @@ struct source_file {
 QO_MUST_USE enum status
 source_visit_files(const struct source *source,
                    void (*visit)(const struct source_file *file, void *context), void *context);
-
-/* Pure. Whether a part of a vector can be read as fast as its size asks for; not so the built-in
- * vector `large`, each of whose elements follows from all before it. */
-bool source_reads_anywhere(const struct source *source, int index);
 
 /* Local. Closes files and frees all; NULL is allowed. */
 void source_close(struct source *source);

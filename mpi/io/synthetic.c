@@ -352,6 +352,7 @@ static enum status synthetic_scan(const struct source_request *request, const ch
     entry.info.type = request->generate ? ELEMENT_F32 : ELEMENT_F64;
     if (request->has_type)
         entry.info.type = request->type;
+    entry.info.is_sequential = strcmp(name, "large") == 0;
     QO_TRY(give_shape(request, &entry.info));
     QO_TRY(catalog_add(catalog, &entry));
 done:

@@ -25,6 +25,7 @@ struct journal {
     int first;                       /* of its records that was not taken yet */
     int num_left;                    /* of its records that were not asked for yet; on all ranks */
     int64_t data_inode;              /* of `earlier` */
+    int num_waiting;                 /* of those asked for, not finished yet */
     bool is_saved;                   /* a checkpoint, in this run */
     bool is_full;                    /* there was no memory for a record: nothing is saved */
 };
@@ -325,6 +326,12 @@ void journal_end_vector(struct journal *journal, int vector, int64_t n, const in
     add_record(journal, &record);
 }
 
+void journal_set_waiting(struct journal *journal, int num)
+{
+    if (journal)
+        journal->num_waiting = num;
+}
+
 /* ---- Saving ---- */
 
 /* Rank 0's part: what is recorded, and the part of a walk at its end, to the disk. */
@@ -381,7 +388,7 @@ enum status journal_save(struct journal *journal, enum stop stop, const struct j
     enum status status = QO_OK;
     if (!journal || stop == STOP_NOT)
         return QO_OK;
-    bool is_behind = journal->num_left > 0;
+    bool is_behind = journal->num_left > 0 || journal->num_waiting > 0;
     if (stop == STOP_AT_ONCE || (is_behind && stop == STOP_LEAVE))
         return raise_stopped(journal, false);
     if (!is_behind)

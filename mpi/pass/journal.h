@@ -71,6 +71,10 @@ void journal_set_places(struct journal *journal, int vector, int num_results, co
 QO_MUST_USE enum status journal_old_places(struct journal *journal, int vector, int num_results,
                                            int64_t *place);
 
+/* Local. So many vectors whose words journal_find_vector has given are not finished here yet; the
+ * same on all ranks. While there are any, nothing is saved: it would tell less. */
+void journal_set_waiting(struct journal *journal, int num);
+
 /* Local. The vector is finished: its words[n] take the place of its walks. */
 void journal_end_vector(struct journal *journal, int vector, int64_t n, const int64_t *words);
 

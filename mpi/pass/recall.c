@@ -74,7 +74,7 @@ static enum status fetch(const struct recall *recall, int64_t n, uint64_t *diges
     uint8_t *buffer;
     uint64_t mine = 0;
     *found = true;
-    enum status status = memory_alloc("encoded blocks", BUFFER_BYTES, 1, &buffer);
+    enum status status = memory_alloc_large("encoded blocks", BUFFER_BYTES, 1, &buffer);
     if (status == QO_OK)
         status = share(recall, n, buffer, &mine, found);
     memory_free(buffer);

@@ -30,13 +30,11 @@ static int64_t round_to_blocks(int64_t n)
     return n < QO_BLOCK ? QO_BLOCK : n / QO_BLOCK * QO_BLOCK;
 }
 
-struct walk_plan walk_plan_of(const struct source *source, int index, int size, int64_t limit,
-                              int bits)
+struct walk_plan walk_plan_of(const struct vector_info *info, int size, int64_t limit, int bits)
 {
-    const struct vector_info *info = source_vector(source, index);
     int64_t element = (int64_t)element_size(info->type), shard = shard_largest(info->n, size);
     int64_t held = shard * element + (shard * bits + 7) / 8;
-    if (held <= limit || !source_reads_anywhere(source, index))
+    if (held <= limit || info->is_sequential)
         return (struct walk_plan){.is_held = true, .span = info->n, .tile = shard, .memory = held};
     int64_t bytes = limit / TILES_PER_LIMIT < LARGEST_TILE ? limit / TILES_PER_LIMIT : LARGEST_TILE;
     int64_t tile = round_to_blocks(bytes / element);

@@ -26,10 +26,9 @@ struct walk_plan {
  * Pure. The plan for a vector on `size` ranks that may take `limit` bytes each, with codes of
  * `bits` bits, 0 where there are none. The same on all ranks if the limit is. A limit below 16 MiB
  * may be passed, as a tile is at least a block; the overhead of libraries and histograms comes on
- * top. A vector that cannot be read from the middle (source_reads_anywhere) is always held.
+ * top. A vector that is_sequential is always held.
  */
-struct walk_plan walk_plan_of(const struct source *source, int index, int size, int64_t limit,
-                              int bits);
+struct walk_plan walk_plan_of(const struct vector_info *info, int size, int64_t limit, int bits);
 
 /* Who wants to know how far a walk has come. */
 struct walk_observer {

@@ -223,6 +223,7 @@ class Resumed(Packed):
             time.sleep(0.01)
         result = harness.finish(process, 120)
         self.assertIn(result.code, (0, 75), str(result))
+        self.assertNotIn("quantized again", result.err)
         return result.code == 75
 
     def test_a_stopped_run_does_not_go_on(self):
@@ -240,7 +241,8 @@ class Resumed(Packed):
             self.assertTrue(os.path.exists(self.path("out", "quantized.h5.encoded")))
         self.assertGreater(stops, 0, "no run was stopped in time")
         if stops == 3:
-            self.good([*args, "--save_dir", out, "--resume"], 2, timeout=300)
+            last = self.good([*args, "--save_dir", out, "--resume"], 2, timeout=300)
+            self.assertNotIn("quantized again", last.err)
         self.equal_results(
             os.path.join(whole, "quantized.h5"), os.path.join(out, "quantized.h5")
         )

@@ -48,7 +48,8 @@ static inline void subject_open(struct subject *subject, const float *values)
     struct source_request request = {
         .inputs = inputs, .num_inputs = 1, .has_type = true, .type = ELEMENT_F32, .num_dims = -1};
     assert_int_equal(source_open(&comm, &request, &subject->source), QO_OK);
-    struct walk_plan plan = walk_plan_of(subject->source, 0, comm.size, memory_limit, 8);
+    struct walk_plan plan =
+        walk_plan_of(source_vector(subject->source, 0), comm.size, memory_limit, 8);
     assert_true(plan.is_held == (memory_limit == INT64_MAX));
     assert_int_equal(walk_open(&subject->walk, &comm, &engine, subject->source, 0, &plan, NULL),
                      QO_OK);

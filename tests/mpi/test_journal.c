@@ -336,7 +336,7 @@ static void test_a_walk_that_was_stopped_in_its_middle(void **state)
     struct source_request request = {
         .generate = drawn, .has_type = true, .type = ELEMENT_F64, .num_dims = -1};
     assert_int_equal(source_open(&comm, &request, &source), QO_OK);
-    struct walk_plan plan = walk_plan_of(source, 0, comm.size, (int64_t)16 << 20, 8);
+    struct walk_plan plan = walk_plan_of(source_vector(source, 0), comm.size, (int64_t)16 << 20, 8);
     assert_false(plan.is_held);
     struct journal *journal = opened(false);
     stop_setup(INFINITY, INFINITY);
@@ -348,7 +348,7 @@ static void test_a_walk_that_was_stopped_in_its_middle(void **state)
     journal_close(journal);
     stop_setup(INFINITY, INFINITY);
     journal = opened(true);
-    plan = walk_plan_of(source, 0, comm.size, (int64_t)24 << 20, 0); /* other tiles */
+    plan = walk_plan_of(source_vector(source, 0), comm.size, (int64_t)24 << 20, 0); /* other tiles */
     assert_int_equal(walk_open(&walk, &comm, &engine, source, 0, &plan, journal), QO_OK);
     counting = (struct counting){.stop_rank = -1};
     assert_int_equal(count(&walk, &counting, words), QO_OK);

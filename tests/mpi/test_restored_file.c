@@ -13,10 +13,10 @@
 static char names[][32] = {"layer/0/weight", "layer/1", "bias", "field"};
 
 static const struct vector_info infos[] = {
-    {names[0], names[0], ELEMENT_F32, 3, {3, 1, 65541}, 196623, 0, {0}},
-    {names[1], names[1], ELEMENT_F16, 1, {70001}, 70001, 0, {0}},
-    {names[2], names[2], ELEMENT_BF16, 2, {7, 11}, 77, 0, {0}},
-    {names[3], names[3], ELEMENT_F64, 0, {0}, 1, 0, {0}},
+    {names[0], names[0], ELEMENT_F32, 3, {3, 1, 65541}, 196623, 0, {0}, false},
+    {names[1], names[1], ELEMENT_F16, 1, {70001}, 70001, 0, {0}, false},
+    {names[2], names[2], ELEMENT_BF16, 2, {7, 11}, 77, 0, {0}, false},
+    {names[3], names[3], ELEMENT_F64, 0, {0}, 1, 0, {0}, false},
 };
 
 #define NUM_INFOS ((int)(sizeof infos / sizeof infos[0]))

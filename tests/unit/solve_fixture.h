@@ -9,6 +9,7 @@
 
 #include "cmocka_all.h"
 #include "histogram.h"
+#include "memory.h"
 
 /* Small vectors and their histograms, filled one element at a time: no kernel, no rank. */
 
@@ -73,10 +74,8 @@ static inline void round_to(enum element_type type, double *x, int64_t n)
 static inline void fill_cells(struct histogram *histogram, const double *x, int64_t n)
 {
     const struct cell_map *map = &histogram->map;
-    histogram->cells =
-        aligned_alloc(64, ((size_t)map->num_cells * sizeof(struct cell) + 63) & ~63u);
-    assert_non_null(histogram->cells);
-    memset(histogram->cells, 0, (size_t)map->num_cells * sizeof(struct cell));
+    assert_int_equal(
+        memory_alloc("cells", map->num_cells, sizeof *histogram->cells, &histogram->cells), QO_OK);
     for (int64_t i = 0; i < n; i++) {
         uint64_t key = key_of(map->type, x[i]);
         int64_t cell = cell_map_find(map, key);

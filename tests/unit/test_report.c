@@ -146,14 +146,24 @@ static void test_sizes_promised_too_small(void **state)
     scene.options.approach[APPROACH_UNIFORM] = scene.options.approach[APPROACH_EASYQUANT] = true;
     scene.info.n = 1000001;
     scene.report.output = "quantized.h5";
+    scene.report.memory_limit = INT64_MAX;
     /* Two approaches, 3 and 8 bits: codes, and 2^3 and 2^8 levels of float64. */
     assert_int_equal(report_output_bytes(&scene.report),
                      2 * (375001 + 8 * 8) + 2 * (1000001 + 8 * 256));
-    /* The shard, the codes of one result, 64 MiB; and room for finer cells if they are asked for. */
+    /* The shard, the codes of one result, 64 MiB; and room for finer cells if they are asked for.
+     */
     scene.options.gap = 1e-6;
     assert_int_equal(report_memory_bytes(&scene.report), 4 * 1000001 + 1000001 + (192 << 20));
     scene.options.gap = 1e-3;
     assert_int_equal(report_memory_bytes(&scene.report), 4 * 1000001 + 1000001 + (64 << 20));
+    /* Two tiles of a block each, and the codes of one. */
+    scene.report.memory_limit = 1 << 20;
+    assert_int_equal(report_memory_bytes(&scene.report), (2 * 4 + 1) * QO_BLOCK + (64 << 20));
+    /* A sample takes its part. */
+    scene.report.memory_limit = 8 << 20;
+    assert_true(report_walk_plan(&scene.report, 0).is_held);
+    scene.options.sample_size = 999999;
+    assert_false(report_walk_plan(&scene.report, 0).is_held);
 }
 
 static void test_phases_that_overlap(void **state)
