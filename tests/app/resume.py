@@ -24,7 +24,7 @@ import numpy as np
 import harness
 
 CHAINS, KILLS = harness.argument("--chains", 2), harness.argument("--kills", 5)
-FAULTS, SEED = harness.argument("--faults", 10), harness.argument("--seed", 1)
+FAULTS, SEED = harness.argument("--faults", 5), harness.argument("--seed", 1)
 
 # Read in tiles on 3 ranks with 16 MiB each, and on 1 rank so long that walks are interrupted.
 LARGE = 5_000_000 if harness.SANITIZED else 24_000_000
