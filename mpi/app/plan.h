@@ -27,7 +27,7 @@ int plan_num_results(const struct options *options);
 
 /*
  * Whether a vector is one of those that, if there are two or more, are dealt onto ranks whole
- * (packed.h). It does not depend on ranks or memory: what a run leaves for another one to go on
+ * (batches.h). It does not depend on ranks or memory: what a run leaves for another one to go on
  * from must mean the same with more of them, or with one.
  */
 bool plan_is_small(const struct options *options, const struct vector_info *info);

@@ -11,7 +11,7 @@
 #include "machine.h"
 #include "memory.h"
 #include "memory_limit.h"
-#include "packed.h"
+#include "batch.h"
 #include "plan.h"
 #include "quantize.h"
 #include "stop.h"
@@ -121,7 +121,7 @@ static enum status quantize_all(struct job *job, struct report *report)
 done:
     status = comm_agree(job->comm, status);
     if (status == QO_OK)
-        status = packed_quantize(job, report->vectors, done);
+        status = batch_quantize(job, report->vectors, done);
     for (int i = 0; i < num && status == QO_OK; i++)
         if (!done[i])
             status = quantize_vector(job, i, &report->vectors[i]);

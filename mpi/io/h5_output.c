@@ -55,6 +55,13 @@ static enum status raise_unwritten(const struct h5_output *output, const char *w
                         strerror(EIO));
 }
 
+/* The same where the call is collective: said before any rank makes it, since a
+ * collective call that one rank leaves out would hang the others. */
+static enum status ready(struct h5_output *output, const char *what)
+{
+    return agree(output, fault_here() ? raise_unwritten(output, what) : QO_OK);
+}
+
 /* Around calls in which ranks may wait for each other. One process alone waits for the disk. */
 static void wait_begin(const struct h5_output *output)
 {
@@ -66,13 +73,6 @@ static void wait_end(const struct h5_output *output)
 {
     if (output->is_parallel)
         watch_end();
-}
-
-/* The same where the call is collective: said before any rank makes it, since a
- * collective call that one rank leaves out would hang the others. */
-static enum status ready(struct h5_output *output, const char *what)
-{
-    return agree(output, fault_here() ? raise_unwritten(output, what) : QO_OK);
 }
 
 /* A property list of a class, without time stamps where objects are created. */

@@ -103,9 +103,9 @@ QO_MUST_USE enum status h5_output_put(struct h5_output *output, hid_t dataset, c
 /*
  * Local. From here to h5_output_catch_up nothing is agreed upon: many small objects would wait for
  * the network more than for anything else. All functions return QO_OK, and each rank keeps its
- * first failure and goes on, since all ranks have to make the same calls; after a failure it writes
- * no more data. `writer`, which may be set anew at any time and begins as 0, is the rank that
- * writes the data of arrays; on the others they may be NULL.
+ * first failure and goes on with its next objects, since all ranks have to make the same calls;
+ * after a failure it writes no more data. `writer`, which may be set anew at any time and begins as
+ * 0, is the rank that writes the data of arrays; on the others they may be NULL.
  *
  * Not promised: that ranks come back soon where HDF5 has no memory for an object on one of several
  * ranks; inside HDF5 the others may wait for it until the watch ends them.
@@ -122,7 +122,8 @@ void h5_output_settle(struct h5_output *output);
  * dataset. */
 int64_t h5_output_place(hid_t dataset);
 
-/* Collective. A small dataset x[n], n > 0, which rank 0 writes; *place, if it is not NULL, is where
+/* Collective. A small dataset x[n], n > 0, which rank 0 writes, or the writer (h5_output_defer);
+ * *place, if it is not NULL, is where
  * its data lie. The same status on all ranks. */
 QO_MUST_USE enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name,
                                         hid_t type, int64_t n, const void *x, int64_t *place);

@@ -116,8 +116,8 @@ void result_file_keep(struct result_file *file);
 /* ---- The end ---- */
 
 /*
- * Closes, reads every code, level and outlier back through the plain driver (each rank the part of
- * its neighbour), compares digests, syncs, renames, removes the lock and frees the file. QO_IO if
+ * Closes, reads every code, level and outlier back through the plain driver (each rank its
+ * neighbour's part; a small result one rank), compares digests, syncs, renames, removes the lock and frees the file. QO_IO if
  * anything differs; then, as with every failure, result_file_abandon is still to be called.
  */
 QO_MUST_USE enum status result_file_publish(struct result_file *file);
