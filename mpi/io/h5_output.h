@@ -29,14 +29,14 @@ struct h5_output {
     bool is_parallel;
     bool has_failed; /* a write of this rank has */
     int64_t end;     /* of the last dataset in the file, in bytes */
+    /* Not QO_OK: MPI-IO failed so; the file can neither be closed nor left open. */
+    enum status broken;
     /* Between h5_output_defer and h5_output_catch_up: */
     bool is_deferred;
     int writer;               /* the rank that writes the data of arrays */
     enum status deferred;     /* this rank's first failure, */
     bool breaks;              /* which breaks the output, */
     char deferred_text[8192]; /* and its text */
-    enum status
-        broken; /* not QO_OK: MPI-IO failed so; the file can neither be closed nor left open */
 };
 
 /* The most that one call moves: MPI counts in int, Linux stops at 2 GiB. */
