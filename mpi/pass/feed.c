@@ -17,7 +17,7 @@ struct feed {
     int64_t begin;   /* of the span to be read next */
     int num_read;    /* tiles that wait in the buffers: 0 to 2 */
     int next;        /* the buffer that feed_next gives next */
-    bool has_tile;   /* the other buffer is the caller's for now */
+    bool has_tile;   /* the other buffer is the caller's until it asks for the next */
     bool is_stopped; /* nobody wants more */
     enum status status;
     char text[8192]; /* why reading failed */

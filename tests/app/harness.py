@@ -90,6 +90,18 @@ def processes_below(pid):
     return found
 
 
+def ranks_of(process):
+    """The program's processes at or below a process: mpirun's ranks, or the one rank itself."""
+    found = []
+    for pid in [process.pid, *processes_below(process.pid)]:
+        try:
+            if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(PROGRAM):
+                found.append(pid)
+        except OSError:
+            continue
+    return sorted(found)
+
+
 def kill_tree(process):
     for pid in [*processes_below(process.pid), process.pid]:
         try:

@@ -31,21 +31,10 @@ class Kill(harness.Case):
         "--quiet",
     ]
 
-    def ranks(self, process):
-        """The program's processes below mpirun."""
-        found = []
-        for pid in harness.processes_below(process.pid):
-            try:
-                if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(harness.PROGRAM):
-                    found.append(pid)
-            except OSError:
-                continue
-        return sorted(found)
-
     def kill_one(self, delay, rng, folder):
         process = harness.start([*self.ARGS, "--save_dir", folder], 2)
         time.sleep(delay)
-        ranks = self.ranks(process)
+        ranks = harness.ranks_of(process)
         if ranks:
             os.kill(rng.choice(ranks), signal.SIGKILL)
         return bool(ranks), harness.finish(process, 60)

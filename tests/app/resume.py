@@ -63,18 +63,6 @@ def records(checkpoint):
     return found
 
 
-def ranks_of(process):
-    """The program's processes at or below a process."""
-    found = []
-    for pid in [process.pid, *harness.processes_below(process.pid)]:
-        try:
-            if os.readlink(f"/proc/{pid}/exe") == os.path.realpath(harness.PROGRAM):
-                found.append(pid)
-        except OSError:
-            continue
-    return sorted(found)
-
-
 def send(pid, number):
     try:
         os.kill(pid, number)
@@ -169,7 +157,7 @@ class Stopped(Resuming):
             more = ["--threads", rng.choice((1, 2)), *(["--resume"] if number else [])]
             process = self.begun(self.args(*more, limit=limit), np_, rng.choice((None, OFTEN)))
             time.sleep(rng.uniform(0, 0.4 * self.seconds))
-            targets = [process.pid, *ranks_of(process)]
+            targets = [process.pid, *harness.ranks_of(process)]
             target = rng.choice(targets)
             send(target, signal.SIGUSR1)
             result = self.ended(process)
@@ -213,7 +201,7 @@ class Stopped(Resuming):
 
     def test_a_second_signal_is_not_obeyed(self):
         process = self.begun(self.args(), 2)
-        ranks = ranks_of(process)
+        ranks = harness.ranks_of(process)
         if len(ranks) == 2:
             send(ranks[1], signal.SIGSTOP)
             send(ranks[0], signal.SIGUSR1)
@@ -277,7 +265,7 @@ class Killed(Resuming):
             np_ = rng.choice((1, 2, 3))
             process = self.begun(self.args("--resume", limit=rng.choice(LIMITS)), np_, OFTEN)
             time.sleep(rng.uniform(0, 0.6 * self.seconds))
-            ranks = ranks_of(process)
+            ranks = harness.ranks_of(process)
             if ranks:
                 send(rng.choice(ranks), signal.SIGKILL)
             result = self.ended(process)

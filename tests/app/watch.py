@@ -21,10 +21,8 @@ class Watch(harness.Case):
     def ranks(self, process):
         """The program's processes below mpirun, by rank."""
         found = {}
-        for pid in harness.processes_below(process.pid):
+        for pid in harness.ranks_of(process):
             try:
-                if os.readlink(f"/proc/{pid}/exe") != os.path.realpath(harness.PROGRAM):
-                    continue
                 with open(f"/proc/{pid}/environ", "rb") as f:
                     rank = re.search(rb"OMPI_COMM_WORLD_RANK=(\d+)", f.read())
             except OSError:
