@@ -165,10 +165,9 @@ int64_t report_output_bytes(const struct report *report)
 static int64_t result_bytes(const struct report *report)
 {
     const struct options *options = report->options;
-    int64_t steps = options->max_iterations < 100 ? options->max_iterations : 100, results = 0;
-    for (int b = 1; b <= 8; b++)
-        results += count_results(options, b);
-    return report->num_vectors * results * ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
+    int64_t steps = options->max_iterations < 100 ? options->max_iterations : 100;
+    return report->num_vectors * plan_num_results(options) *
+           ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
 }
 
 bool report_is_whole(const struct report *report, int index)
