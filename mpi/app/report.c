@@ -166,7 +166,7 @@ static int64_t result_bytes(const struct report *report)
 {
     const struct options *options = report->options;
     int64_t steps = options->max_iterations < 100 ? options->max_iterations : 100;
-    return report->num_vectors * plan_num_results(options) *
+    return (int64_t)report->num_vectors * plan_num_results(options) *
            ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
 }
 
