@@ -61,11 +61,13 @@ class Watch(harness.Case):
     def test_a_rank_that_hangs_is_waited_for_for_ever(self):
         for silent in (0, 2):
             with self.subTest(silent=silent):
-                process, pids = self.started(["--comm_timeout", "2"], 3)
+                # More than the one second a stopped rank has between waking and mpirun's SIGKILL
+                # and the one that its stop counts as: it stays silent.
+                process, pids = self.started(["--comm_timeout", "4"], 3)
                 began = time.monotonic()
                 os.kill(pids[silent], signal.SIGSTOP)
                 result = harness.finish(process, 60)
-                self.assertGreater(time.monotonic() - began, 1.5)
+                self.assertGreater(time.monotonic() - began, 3.5)
                 self.assertEqual(result.code, 69, str(result))
                 speakers = self.spoke(result, "seconds for other ranks in ")
                 self.assertNotIn(silent, speakers, str(result))
@@ -78,7 +80,8 @@ class Watch(harness.Case):
         os.kill(pids[0], signal.SIGTERM)
         result = harness.finish(process, 60)
         self.assertEqual(result.code, 75, str(result))
-        self.assertEqual(self.spoke(result, "could not stop in time"), [0])
+        # mpirun wakes rank 1 and tells it to stop: it may say the same before it is killed.
+        self.assertIn(0, self.spoke(result, "could not stop in time"))
 
 
 if __name__ == "__main__":
