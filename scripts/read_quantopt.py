@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Reads what quantopt writes, in NumPy: a module, and a program that lists a result or decodes it.
+
+    read_quantopt.py RESULTS                                  lists vectors and results
+    read_quantopt.py RESULTS --output x.npy [--vector NAME] [--result NAME] [--slice FIRST:LAST]
+
+RESULTS is a results folder, a quantized.h5, or a results.json (figures alone, nothing to decode).
+NAME may be left out where there is one. A slice is of the first axis. As a module:
+
+    import read_quantopt
+    results = read_quantopt.open_results("results")
+    result = results.vectors["large"].results["easyquant_3bit"]
+    x = result.decode()        # the whole vector, in its shape and type
+    part = result[1000:2000]   # these alone: other codes are not read
+
+bfloat16, which NumPy lacks, comes back as float32, which holds it exactly. Nothing is kept open.
+"""
+import argparse
+import json
+import os
+import sys
+
+import h5py
+import numpy as np
+
+# Codes decoded at once; a multiple of 8, so that a part begins at a whole byte.
+PART = 1 << 22
+
+
+class Unreadable(Exception):
+    """Not a result that can be read: one line with what to do."""
+
+
+# ---- Values ----
+
+def plain(value):
+    """An attribute as a Python value."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray):
+        return value
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def widen(bits):
+    """The float32 that a bfloat16's bit pattern stands for."""
+    return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32)
+
+
+def round_to_bfloat16(values):
+    """float64 to the nearest bfloat16, ties to even, as float32. Never by way of a rounded float32,
+    which could round twice: what float32 cannot hold is folded into its last bit first."""
+    values = np.asarray(values, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        near = values.astype(np.float32)
+    # Towards zero, and the last bit set where anything was lost: "round to odd".
+    past = np.abs(near.astype(np.float64)) > np.abs(values)
+    bits = near.view(np.uint32) - past.astype(np.uint32)
+    lost = bits.view(np.float32).astype(np.float64) != values
+    bits = (bits | lost).astype(np.uint64)
+    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    return widen(bits)
+
+
+def round_levels(levels, dtype):
+    """Levels as elements of the vector's type, rounded to nearest even, as --restore does."""
+    if dtype == "bfloat16":
+        return round_to_bfloat16(levels)
+    with np.errstate(over="ignore"):
+        return levels.astype(dtype)
+
+
+def unpack(packed, num_bits, count):
+    """The codes in a little-endian stream of num_bits each that begins at a whole byte."""
+    bits = np.unpackbits(packed, bitorder="little")[:count * num_bits]
+    return np.packbits(bits.reshape(count, num_bits), axis=1, bitorder="little")[:, 0]
+
+
+# ---- What there is ----
+
+class Result:
+    """A quantizer of a vector: its figures, levels and, where they were written, codes."""
+
+    def __init__(self, vector, name, attributes, levels, history):
+        self.vector = vector
+        self.name = name
+        self.approach = attributes["approach"]
+        self.num_bits = int(attributes["num_bits"])
+        self.levels = levels
+        self.error_counts = attributes.pop("error_histogram", None)
+        self.attributes = attributes
+        self.history = history
+        self.has_codes = vector.results_file.has_codes
+
+    @property
+    def cuts(self):
+        """Thresholds between the levels: an element on a cut takes the lower level."""
+        return 0.5 * self.levels[:-1] + 0.5 * self.levels[1:]
+
+    @property
+    def outlier_index(self):
+        """Where elements are kept exactly, ascending, in the flattened vector."""
+        return self._read("outlier_index", slice(None))
+
+    @property
+    def outlier_value(self):
+        """What they are."""
+        return self._values(slice(None))
+
+    def decode(self):
+        """The vector, in its shape and type."""
+        return self._flat(0, self.vector.n).reshape(self.vector.shape)
+
+    def __getitem__(self, key):
+        """Part [first:last] of the first axis."""
+        shape = self.vector.shape
+        if not isinstance(key, slice) or not shape:
+            raise TypeError("a slice of the first axis; decode() gives the whole vector")
+        first, last, step = key.indices(shape[0])
+        if step != 1:
+            raise ValueError("slices have step 1")
+        last = max(first, last)
+        row = self.vector.n // shape[0]
+        return self._flat(first * row, last * row).reshape(last - first, *shape[1:])
+
+    def _read(self, dataset, part):
+        """Part of a dataset of this result."""
+        self.vector.results_file.check_codes()
+        with h5py.File(self.vector.results_file.path, "r") as f:
+            return f["vectors"][self.vector.name][self.name][dataset][part]
+
+    def _values(self, part):
+        values = self._read("outlier_value", part)
+        return widen(values) if self.vector.dtype == "bfloat16" else values
+
+    def _flat(self, first, last):
+        """Elements [first, last) of the flattened vector."""
+        levels = round_levels(self.levels, self.vector.dtype)
+        out = np.empty(last - first, dtype=levels.dtype)
+        begin = first - first % 8
+        for start in range(begin, last, PART):
+            end = min(start + PART, last)
+            packed = self._read("codes", slice(start * self.num_bits // 8,
+                                               (end * self.num_bits + 7) // 8))
+            codes = unpack(packed, self.num_bits, end - start)
+            out[max(start, first) - first:end - first] = levels[codes[max(first - start, 0):]]
+        index = self.outlier_index
+        inside = slice(*np.searchsorted(index, [first, last]))
+        out[index[inside].astype(np.int64) - first] = self._values(inside)
+        return out
+
+
+class Vector:
+    """A vector: what is known of it, and its results by name."""
+
+    def __init__(self, results_file, name, attributes):
+        self.results_file = results_file
+        self.name = name
+        self.shape = tuple(int(s) for s in np.atleast_1d(attributes["shape"]))
+        self.dtype = attributes["dtype"]
+        self.n = int(attributes["num_elements"])
+        self.original = attributes.pop("original", None)
+        if self.original is not None and self.dtype == "bfloat16":
+            self.original = widen(self.original)
+        self.attributes = attributes
+        self.edges = self.counts = None
+        self.results = {}
+
+
+class Results:
+    """What a run has written: see open_results."""
+
+    def __init__(self, path, folder):
+        self.path = path
+        self.folder = folder
+        self.attributes = {}
+        self.run = None
+        self.vectors = {}
+        self.has_codes = False
+
+    def check_codes(self):
+        """Raises where there is nothing to decode."""
+        if not self.has_codes:
+            raise Unreadable(f"{self.path}: holds figures alone; run without --output none")
+
+
+# ---- Reading ----
+
+def read_run(path):
+    """results.json, as it is."""
+    try:
+        with open(path, encoding="utf-8") as f:
+            run = json.load(f)
+    except (OSError, ValueError) as error:
+        raise Unreadable(f"{path}: cannot be read as JSON: {error}; run quantopt_mpi again") from None
+    if not isinstance(run, dict) or not isinstance(run.get("vectors"), list):
+        raise Unreadable(f"{path}: not a results.json of quantopt_mpi; name a results folder")
+    return run
+
+
+def figures_of(described):
+    """A result of results.json as attributes: what is no finite number is null there."""
+    beyond = {"sqnr_db": np.inf, "optimality_gap": np.nan, "sample_excess": np.nan, "scale": np.nan}
+    return {name: beyond.get(name, np.inf) if value is None and name != "digest" else value
+            for name, value in described.items() if name not in ("levels", "history")}
+
+
+def statistics_of(described):
+    """A vector of results.json as attributes."""
+    return {name: np.nan if value is None else value
+            for name, value in described.items() if name != "results"}
+
+
+def from_run(results, run):
+    """Vectors as results.json alone tells of them."""
+    for described in run["vectors"]:
+        vector = Vector(results, described["name"], statistics_of(described))
+        for r in described["results"]:
+            name = f"{r['approach']}_{r['num_bits']}bit"
+            levels = np.array(r["levels"], dtype=np.float64)
+            vector.results[name] = Result(vector, name, figures_of(r), levels, r["history"])
+        results.vectors[vector.name] = vector
+
+
+def read_vector(results, name, group, histories):
+    """A vector's group of the result file."""
+    vector = Vector(results, name, {key: plain(value) for key, value in group.attrs.items()})
+    if "histogram" in group:
+        vector.edges = group["histogram/edges"][...]
+        vector.counts = group["histogram/counts"][...]
+    found = []
+    for key, node in group.items():
+        if isinstance(node, h5py.Group) and "approach" in node.attrs:
+            attributes = {a: plain(value) for a, value in node.attrs.items()}
+            history = histories.get((name, key), [])
+            found.append(Result(vector, key, attributes, node["levels"][...], history))
+    known = ["uniform", "non-uniform", "easyquant", "easyquant-uniform"]
+    found.sort(key=lambda r: (r.num_bits, known.index(r.approach) if r.approach in known else 9,
+                              r.approach))
+    vector.results = {r.name: r for r in found}
+    return vector
+
+
+def from_file(results, path):
+    """Vectors from the result file, in its order."""
+    histories = {}
+    for v in (results.run or {"vectors": []})["vectors"]:
+        for r in v["results"]:
+            histories[v["name"], f"{r['approach']}_{r['num_bits']}bit"] = r["history"]
+
+    def visit(name, node):
+        if isinstance(node, h5py.Group) and "num_elements" in node.attrs:
+            results.vectors[name] = read_vector(results, name, node, histories)
+
+    try:
+        with h5py.File(path, "r") as f:
+            results.attributes = {key: plain(value) for key, value in f.attrs.items()}
+            if results.attributes.get("format") != "quantopt":
+                raise Unreadable(f"{path}: not a result file of quantopt_mpi; name its quantized.h5")
+            f["vectors"].visititems(visit)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise Unreadable(f"{path}: cannot be read as a result file: {error}; is it whole? "
+                         "run quantopt_mpi again") from None
+    results.has_codes = True
+    for vector in results.vectors.values():
+        for result in vector.results.values():
+            result.has_codes = True
+
+
+def unfinished(folder):
+    """What a folder without results says of a run that is not over."""
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        if name.endswith((".lock", ".partial", ".checkpoint", ".encoded")):
+            return f"; {name} is of a run that has not ended: wait, or go on with --resume"
+    return f"; run quantopt_mpi --save_dir {folder} first"
+
+
+def run_of(path, folder):
+    """results.json beside a result file, if it tells of the same run."""
+    beside = os.path.join(folder, "results.json")
+    if not os.path.exists(beside):
+        return None
+    run = read_run(beside)
+    output = run.get("options", {}).get("output")
+    name = os.path.basename(output) if output else "quantized.h5"
+    return run if name == os.path.basename(path) else None
+
+
+def open_results(path):
+    """What a run has written: from a results folder, a result file, or a results.json.
+
+    .vectors   by name: .shape, .dtype, .n, .attributes, .edges and .counts (histogram),
+               .original (of at most 100 elements), and .results by name: .levels, .cuts,
+               .attributes (figures), .history, .decode(), [first:last], .outlier_index ...
+    .run       results.json, or None; .attributes   of the result file
+    Raises Unreadable.
+    """
+    folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
+    file = os.path.join(path, "quantized.h5") if os.path.isdir(path) else path
+    described = os.path.join(path, "results.json") if os.path.isdir(path) else path
+    results = Results(file, folder)
+    if file.endswith(".json") or not os.path.exists(file) and os.path.exists(described):
+        results.path = described
+        results.run = read_run(described)
+        try:
+            from_run(results, results.run)
+        except (KeyError, TypeError) as error:
+            raise Unreadable(f"{described}: not a results.json of quantopt_mpi ({error!r} is "
+                             "missing or wrong); run quantopt_mpi again") from None
+    elif os.path.exists(file):
+        results.run = run_of(file, folder)
+        from_file(results, file)
+    else:
+        raise Unreadable(f"{file}: no such file{unfinished(folder)}")
+    if not results.vectors:
+        raise Unreadable(f"{results.path}: holds no vector; run quantopt_mpi again")
+    return results
+
+
+# ---- The program ----
+
+def choose(things, name, what, where):
+    """The thing of that name; without a name the only one."""
+    if name is None and len(things) == 1:
+        return next(iter(things.values()))
+    if name in things:
+        return things[name]
+    wanted = "several" if name is None else f"no {name}"
+    names = ", ".join(list(things)[:12]) + (", …" if len(things) > 12 else "")
+    raise Unreadable(f"{where}: {wanted} {what}; choose of: {names}")
+
+
+def list_results(results):
+    """A line a result."""
+    print(f"{'vector':40} {'result':24} {'elements':>14} {'bits':>8} {'SQNR dB':>9}  type")
+    for vector in results.vectors.values():
+        for r in vector.results.values():
+            print(f"{vector.name:40} {r.name:24} {vector.n:14,} "
+                  f"{r.attributes['bits_per_value']:8.3f} {r.attributes['sqnr_db']:9.2f}  "
+                  f"{vector.dtype}")
+
+
+def parse_slice(text, result):
+    """FIRST:LAST of the first axis; either may be left out."""
+    try:
+        first, last = (int(part) if part else None for part in text.split(":"))
+    except ValueError:
+        raise Unreadable(f"--slice {text}: not FIRST:LAST; give such as 0:1000") from None
+    if not result.vector.shape:
+        raise Unreadable(f"--slice {text}: {result.vector.name} has no axis; leave it out")
+    return result[first:last]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", metavar="RESULTS")
+    parser.add_argument("--vector", metavar="NAME")
+    parser.add_argument("--result", metavar="NAME", help="such as easyquant_3bit")
+    parser.add_argument("--slice", metavar="FIRST:LAST", help="of the first axis")
+    parser.add_argument("--output", metavar="FILE.npy", help="without it results are listed")
+    args = parser.parse_args()
+    try:
+        results = open_results(args.results)
+        if not args.output:
+            list_results(results)
+            return
+        vector = choose(results.vectors, args.vector, "vectors", results.path)
+        result = choose(vector.results, args.result, "results", f"{results.path}:{vector.name}")
+        results.check_codes()
+        decoded = parse_slice(args.slice, result) if args.slice else result.decode()
+        np.save(args.output, decoded)
+    except (Unreadable, OSError) as error:
+        sys.exit(f"read_quantopt.py: {error}")
+    print(f"{args.output}: {vector.name}, {result.name}, {decoded.dtype}, shape {decoded.shape}")
+
+
+if __name__ == "__main__":
+    main()
