@@ -88,7 +88,9 @@ class Result:
         self.approach = attributes["approach"]
         self.num_bits = int(attributes["num_bits"])
         self.levels = levels
-        self.error_counts = attributes.pop("error_histogram", None)
+        shares = attributes.pop("error_histogram", None)
+        quantized = vector.n - int(attributes["outlier_count"])
+        self.error_counts = None if shares is None else shares.astype(np.float64) * quantized
         self.attributes = attributes
         self.history = history
         self.has_codes = vector.results_file.has_codes
@@ -292,13 +294,15 @@ def open_results(path):
 
     .vectors   by name: .shape, .dtype, .n, .attributes, .edges and .counts (histogram),
                .original (of at most 100 elements), and .results by name: .levels, .cuts,
-               .attributes (figures), .history, .decode(), [first:last], .outlier_index ...
+               .attributes (figures), .history, .decode(), [first:last], .outlier_index,
+               .error_counts (elements in even bins of error between -+max_abs_error) ...
     .run       results.json, or None; .attributes   of the result file
     Raises Unreadable.
     """
-    folder = path if os.path.isdir(path) else os.path.dirname(path) or "."
-    file = os.path.join(path, "quantized.h5") if os.path.isdir(path) else path
-    described = os.path.join(path, "results.json") if os.path.isdir(path) else path
+    is_folder = os.path.isdir(path) or not os.path.splitext(path)[1]
+    folder = path if is_folder else os.path.dirname(path) or "."
+    file = os.path.join(path, "quantized.h5") if is_folder else path
+    described = os.path.join(path, "results.json") if is_folder else path
     results = Results(file, folder)
     if file.endswith(".json") or not os.path.exists(file) and os.path.exists(described):
         results.path = described
@@ -333,10 +337,11 @@ def choose(things, name, what, where):
 
 def list_results(results):
     """A line a result."""
-    print(f"{'vector':40} {'result':24} {'elements':>14} {'bits':>8} {'SQNR dB':>9}  type")
+    width = max(map(len, results.vectors))
+    print(f"{'vector':{width}} {'result':24} {'elements':>14} {'bits':>8} {'SQNR dB':>9}  type")
     for vector in results.vectors.values():
         for r in vector.results.values():
-            print(f"{vector.name:40} {r.name:24} {vector.n:14,} "
+            print(f"{vector.name:{width}} {r.name:24} {vector.n:14,} "
                   f"{r.attributes['bits_per_value']:8.3f} {r.attributes['sqnr_db']:9.2f}  "
                   f"{vector.dtype}")
 
@@ -366,14 +371,17 @@ def main():
         if not args.output:
             list_results(results)
             return
+        results.check_codes()
         vector = choose(results.vectors, args.vector, "vectors", results.path)
         result = choose(vector.results, args.result, "results", f"{results.path}:{vector.name}")
-        results.check_codes()
         decoded = parse_slice(args.slice, result) if args.slice else result.decode()
         np.save(args.output, decoded)
+        print(f"{args.output}: {vector.name}, {result.name}, {decoded.dtype}, "
+              f"shape {decoded.shape}")
+    except BrokenPipeError:  # somebody who has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (Unreadable, OSError) as error:
         sys.exit(f"read_quantopt.py: {error}")
-    print(f"{args.output}: {vector.name}, {result.name}, {decoded.dtype}, shape {decoded.shape}")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,17 @@ static int64_t stored_bytes(const struct trip *trip, const struct result *result
            result->outlier_count * (8 + element);
 }
 
+/* How the errors spread, as the elements show on which the levels were found. */
+static void fill_error_share(const struct trip *trip, enum approach approach, struct result *result)
+{
+    const struct keep *keep = &trip->keep[kept_of(approach)];
+    const struct measurement *m = &trip->measurement;
+    if (m->moments.count > 0)
+        histogram_errors(&trip->found_in->histogram, fmax(m->min, keep->lo), fmin(m->max, keep->hi),
+                         result->solution.level, result->solution.k, result->max_abs_error,
+                         result->error_share);
+}
+
 void fill_figures(const struct trip *trip, enum approach approach, const struct encoding *encoding,
                   struct result *result)
 {
@@ -46,4 +57,6 @@ void fill_figures(const struct trip *trip, enum approach approach, const struct 
         8.0 * (double)element_size(trip->walk.info->type) / result->bits_per_value;
     result->optimality_gap = certified_gap(trip, approach, encoding->error, result);
     result->encode_seconds = encoding->seconds;
+    if (trip_has_codes(trip)) /* the file alone has them */
+        fill_error_share(trip, approach, result);
 }

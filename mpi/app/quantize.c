@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "quantize.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -232,12 +233,29 @@ bool trip_has_codes(const struct trip *trip)
     return trip->parcel ? trip->parcel->takes_codes : trip->job->file != NULL;
 }
 
+/* Collective. Keeps the elements of a small vector, for pictures: they are rank 0's. */
+static void keep_original(const struct trip *trip)
+{
+    const struct walk *walk = &trip->walk;
+    struct vector_stats *stats = &trip->out->stats;
+    int64_t n = walk->info->n;
+    size_t bytes = (size_t)n * element_size(walk->info->type);
+    if (n > RESULT_MOST_ORIGINAL)
+        return;
+    assert(walk->plan.is_held && (walk->comm->rank > 0 || walk->tile.n == n));
+    if (walk->comm->rank == 0)
+        memcpy(stats->original, walk->tile.x, bytes);
+    comm_broadcast(walk->comm, stats->original, (int64_t)bytes);
+    stats->num_original = (int)n;
+}
+
 /* Collective. Begins the vector's group in the file, or what the parcel keeps for it. */
 static enum status begin_vector(struct trip *trip)
 {
     struct vector_stats *stats = &trip->out->stats;
     double edges[HISTOGRAM_PLOT_BINS + 1];
     uint64_t counts[HISTOGRAM_PLOT_BINS];
+    keep_original(trip);
     stats->plot_edges = edges;
     stats->plot_counts = counts;
     stats->plot_bins =

@@ -104,6 +104,27 @@ static void pass_solver(struct stream *stream, const char **name)
         *name = names[index];
 }
 
+/* Bytes x[n], n a multiple of 8. */
+static void pass_bytes(struct stream *stream, void *x, size_t n)
+{
+    for (size_t i = 0; i < n; i += sizeof(int64_t)) {
+        int64_t word;
+        memcpy(&word, (char *)x + i, sizeof word);
+        pass_word(stream, &word);
+        if (stream->direction == UNPACK)
+            memcpy((char *)x + i, &word, sizeof word);
+    }
+}
+
+/* The elements of a small vector, as if they were of 8 bytes. */
+static void pass_original(struct stream *stream, struct vector_stats *stats)
+{
+    int64_t n = stream->num_elements;
+    int most = n < RESULT_MOST_ORIGINAL ? (int)n : RESULT_MOST_ORIGINAL;
+    pass_int(stream, &stats->num_original, 0, most);
+    pass_bytes(stream, stats->original, 8 * (size_t)stats->num_original);
+}
+
 static void pass_stats(struct stream *stream, struct vector_stats *stats)
 {
     pass_count(stream, &stats->nonfinite_count);
@@ -113,6 +134,7 @@ static void pass_stats(struct stream *stream, struct vector_stats *stats)
     pass_real(stream, &stats->mean);
     pass_real(stream, &stats->std);
     pass_real(stream, &stats->norm);
+    pass_original(stream, stats);
 }
 
 /* As many levels as there are: a result of 3 bits is not 256 of them. */
@@ -186,6 +208,7 @@ static enum status pass_result(struct stream *stream, struct result *result)
     pass_figures(stream, result);
     pass_bool(stream, &result->has_codes);
     pass_word(stream, (int64_t *)&result->digest);
+    pass_bytes(stream, result->error_share, sizeof result->error_share);
 done:
     return status;
 }

@@ -486,6 +486,12 @@ enum status h5_output_integers(struct h5_output *output, hid_t object, const cha
     return put(output, object, name, H5T_STD_I64LE, n, x);
 }
 
+enum status h5_output_list(struct h5_output *output, hid_t object, const char *name, hid_t type,
+                           int64_t n, const void *x)
+{
+    return put(output, object, name, type, n, x);
+}
+
 enum status h5_output_byte(struct h5_output *output, hid_t object, const char *name, uint8_t x)
 {
     return put(output, object, name, H5T_STD_U8LE, -1, &x);

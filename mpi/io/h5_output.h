@@ -128,13 +128,16 @@ int64_t h5_output_place(hid_t dataset);
 QO_MUST_USE enum status h5_output_array(struct h5_output *output, hid_t parent, const char *name,
                                         hid_t type, int64_t n, const void *x, int64_t *place);
 
-/* Collective. Attributes: one number, integers x[n] (n may be 0), a text in UTF-8. */
+/* Collective. Attributes: one number, integers x[n] (n may be 0), x[n] of a type in the file whose
+ * bytes x has, a text in UTF-8. */
 QO_MUST_USE enum status h5_output_real(struct h5_output *output, hid_t object, const char *name,
                                        double x);
 QO_MUST_USE enum status h5_output_integer(struct h5_output *output, hid_t object, const char *name,
                                           int64_t x);
 QO_MUST_USE enum status h5_output_integers(struct h5_output *output, hid_t object, const char *name,
                                            const int64_t *x, int n);
+QO_MUST_USE enum status h5_output_list(struct h5_output *output, hid_t object, const char *name,
+                                       hid_t type, int64_t n, const void *x);
 QO_MUST_USE enum status h5_output_byte(struct h5_output *output, hid_t object, const char *name,
                                        uint8_t x);
 QO_MUST_USE enum status h5_output_text(struct h5_output *output, hid_t object, const char *name,

@@ -196,6 +196,9 @@ static enum status write_stats(struct result_file *file, const struct vector_inf
     QO_TRY(h5_output_integer(output, group, "fill_count", stats->fill_count));
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
         QO_TRY(h5_output_real(output, group, reals[i].name, reals[i].value));
+    if (stats->num_original > 0)
+        QO_TRY(h5_output_list(output, group, "original", file->value_type[info->type],
+                              stats->num_original, stats->original));
 done:
     return status;
 }
@@ -501,6 +504,8 @@ static enum status write_attributes(struct h5_output *output, hid_t group,
     QO_TRY(h5_output_integer(output, group, "num_bits", result->num_bits));
     QO_TRY(h5_output_text(output, group, "solver", result->solver));
     QO_TRY(write_figures(output, group, result));
+    QO_TRY(h5_output_list(output, group, "error_histogram", H5T_IEEE_F32LE, HISTOGRAM_ERROR_BINS,
+                          result->error_share));
     QO_TRY(h5_output_integer(output, group, "outlier_count", result->outlier_count));
     QO_TRY(h5_output_integer(output, group, "sample_size", result->sample_size));
     QO_TRY(h5_output_integer(output, group, "iterations", result->solution.iterations));

@@ -111,4 +111,17 @@ QO_MUST_USE enum status histogram_refine(const struct histogram *histogram,
 int histogram_plot(const struct histogram *histogram, double min, double max, double *edges,
                    uint64_t *counts);
 
+/* Bins of the errors of a quantizer. */
+#define HISTOGRAM_ERROR_BINS 64
+
+/*
+ * Local. How the errors x - level of the elements in [lo, hi], each at the nearest of level[k]
+ * (ascending), spread over even bins between -reach and reach, the largest error: share[b] of these
+ * elements, HISTOGRAM_ERROR_BINS numbers that add up to 1. All are 0 where there is no such element
+ * or reach is not finite. Elements of a cell that holds several values are taken as spread evenly
+ * over it; what would lie beyond reach then counts in the bins at the ends.
+ */
+void histogram_errors(const struct histogram *histogram, double lo, double hi, const double *level,
+                      int k, double reach, float *share);
+
 #endif

@@ -48,6 +48,7 @@ RESULT = {
     "solve_seconds",
     "encode_seconds",
     "digest",
+    "error_histogram",
 }
 ROOT = {
     "format",
@@ -251,6 +252,7 @@ def check_vector(where, node, original, keep_fills, problems):
     problems.need(dtype in BYTES, f"{where}: dtype {dtype}")
     fills = int(node.attrs.get("fill_count", 0))
     check_histogram(where, node, n - int(node.attrs["nonfinite_count"]) - fills, problems)
+    problems.need(("original" in node.attrs) == (n <= 100), f"{where}: original of {n} elements")
     if original is None:
         return n, dtype, None
     same = (n, dtype) == (original.raw.size, original.dtype) and (
@@ -262,6 +264,9 @@ def check_vector(where, node, original, keep_fills, problems):
         f"{original.raw.size} {original.dtype} {original.shape}",
     ):
         return None
+    if "original" in node.attrs:
+        kept = np.asarray(node.attrs["original"]).astype(original.raw.dtype)
+        problems.need(kept.tobytes() == original.raw.tobytes(), f"{where}: original differs")
     fill = np.zeros(n, bool)
     for value in [] if keep_fills else original.fills:
         fill |= original.raw == value
@@ -333,6 +338,26 @@ def figure(where, node, name, want, problems, exact=False):
     )
 
 
+def check_errors(where, node, error, exact, problems):
+    """How the errors of the elements with a level spread over 64 bins. Where several values share a
+    cell the elements of it are spread evenly: then up to any bin nearly as many as there should
+    be."""
+    share, reach = node.attrs["error_histogram"], float(node.attrs["max_abs_error"])
+    if not problems.need(
+        share.dtype == np.float32 and share.size == 64, f"{where}: error_histogram"
+    ):
+        return
+    if not error.size or not math.isfinite(reach):
+        problems.need(not share.any(), f"{where}: errors of no element")
+        return
+    place = np.minimum((error / (reach or 1.0) + 1) * 32, 63).astype(int)
+    want = np.bincount(place, minlength=64) / error.size
+    far = np.abs(np.cumsum(share - want)).max()
+    problems.need(
+        far <= (1e-5 if exact else 0.01), f"{where}: error_histogram is off by {far:.2g}"
+    )
+
+
 def check_against(where, node, vector, parts, original, fill, problems):
     levels, codes, index, value = parts
     x, n = original.x, original.raw.size
@@ -362,6 +387,9 @@ def check_against(where, node, vector, parts, original, fill, problems):
         error = np.where(outlier, 0.0, x - levels[codes])
         total = promised_sum(error * error)
         signal = math.fsum(np.square(x[np.isfinite(x) & ~fill]))
+    exact = original.raw.itemsize == 2 or n <= BLOCK
+    if not int(node.attrs["sample_size"]):
+        check_errors(where, node, (x - levels[codes])[~outlier], exact, problems)
     figure(where, node, "mse", total / n, problems, exact=True)
     figure(where, node, "rmse", math.sqrt(total / n), problems)
     figure(where, node, "l2_norm", math.sqrt(total) / n, problems)

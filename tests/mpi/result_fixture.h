@@ -75,7 +75,7 @@ static uint64_t counts[3] = {5, 0, 7};
 
 static inline struct vector_stats stats_of(const struct made *m)
 {
-    return (struct vector_stats){.nonfinite_count = m->bits,
+    struct vector_stats stats = {.nonfinite_count = m->bits,
                                  .fill_count = 2,
                                  .min = -3.25,
                                  .max = 4,
@@ -83,7 +83,11 @@ static inline struct vector_stats stats_of(const struct made *m)
                                  .std = m->n == 1 ? NAN : 0.7,
                                  .plot_bins = m->n == 1 ? 0 : 3,
                                  .plot_edges = edges,
-                                 .plot_counts = counts};
+                                 .plot_counts = counts,
+                                 .num_original = m->n <= RESULT_MOST_ORIGINAL ? (int)m->n : 0};
+    for (size_t i = 0; i < sizeof stats.original; i++)
+        stats.original[i] = (unsigned char)(i + 1);
+    return stats;
 }
 
 static inline struct result result_of(const struct made *m)
@@ -104,6 +108,8 @@ static inline struct result result_of(const struct made *m)
                             .optimality_gap = NAN,
                             .solve_seconds = 0.25,
                             .encode_seconds = 0.75};
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        result.error_share[b] = (float)(b + m->bits);
     result.solution.k = m->k;
     result.solution.iterations = 42;
     result.solution.converged = true;

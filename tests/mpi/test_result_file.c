@@ -116,6 +116,10 @@ static void check_figures(hid_t file, const char *group, const struct made *m)
     for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++)
         CHECK(real(file, group, figures[i].name) == figures[i].value);
     CHECK(isnan(real(file, group, "optimality_gap")));
+    float share[HISTOGRAM_ERROR_BINS] = {0};
+    CHECK(attribute(file, group, "error_histogram", H5T_IEEE_F32LE, share));
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        CHECK(share[b] == (float)(b + m->bits));
     CHECK(is_text(file, group, "approach", m->outliers ? "easyquant" : "non-uniform"));
     CHECK(is_text(file, group, "solver", "lloyd"));
     CHECK(integer(file, group, "num_bits") == m->bits);

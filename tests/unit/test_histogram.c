@@ -206,6 +206,88 @@ static void test_plot_of_nothing_has_bins(void **state)
     histogram_clear(&histogram); /* a cleared one may be cleared again */
 }
 
+/* Errors of x[n] within [lo, hi], counted bin by bin. */
+static void count_errors(const double *x, int64_t n, const double bound[2], const double *level,
+                         int k, double reach, double *share)
+{
+    double total = 0;
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        share[b] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int at = 0;
+        while (at + 1 < k && 0.5 * level[at] + 0.5 * level[at + 1] < x[i])
+            at++;
+        int b = (int)(((x[i] - level[at]) / reach + 1) * (HISTOGRAM_ERROR_BINS / 2.0));
+        if (bound[0] <= x[i] && x[i] <= bound[1]) {
+            share[b < HISTOGRAM_ERROR_BINS ? b : HISTOGRAM_ERROR_BINS - 1]++;
+            total++;
+        }
+    }
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        share[b] /= total;
+}
+
+/* Cells of one value count exactly; others to within what a cell holds, at any bin. */
+static void check_errors(const double *x, int64_t n, const double bound[2], const double *level,
+                         int k, double slack)
+{
+    double reach = 0, want[HISTOGRAM_ERROR_BINS], far = 0, sum = 0;
+    float share[HISTOGRAM_ERROR_BINS];
+    struct histogram histogram = new_histogram(ELEMENT_F64, x, n);
+    for (int64_t i = 0; i < n; i++) {
+        double nearest = INFINITY;
+        for (int j = 0; j < k && bound[0] <= x[i] && x[i] <= bound[1]; j++)
+            nearest = fmin(nearest, fabs(x[i] - level[j]));
+        reach = nearest < INFINITY ? fmax(reach, nearest) : reach;
+    }
+    count_errors(x, n, bound, level, k, reach, want);
+    histogram_errors(&histogram, bound[0], bound[1], level, k, reach, share);
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++) {
+        far += (double)share[b] - want[b];
+        sum += (double)share[b];
+        assert_true(fabs(far) <= slack);
+    }
+    assert_true(fabs(sum - 1) < 1e-5);
+    histogram_clear(&histogram);
+}
+
+static void test_errors_are_in_the_wrong_bin(void **state)
+{
+    (void)state;
+    enum { N = 200000 };
+    const double level[] = {-1.7, -0.6, 0.1, 0.9, 2.0}, zero[] = {0};
+    const double all[] = {-10, 10}, some[] = {-1.2, 0.75};
+    double *x = new_normals(N, 8);
+    check_errors(x, 60000, all, level, 5, 1e-5);
+    check_errors(x, 60000, some, level, 5, 1e-5);
+    check_errors(x, N, all, level, 5, 1e-3);
+    check_errors(x, N, some, level, 5, 1e-3);
+    check_errors(x, N, all, zero, 1, 1e-3);
+    free(x);
+}
+
+static void test_errors_of_nothing_or_without_bound(void **state)
+{
+    (void)state;
+    const double x[] = {-1, 0, 3}, level[] = {-1, 0, 3}, far[] = {-DBL_MAX, DBL_MAX};
+    float share[HISTOGRAM_ERROR_BINS];
+    struct histogram histogram = new_histogram(ELEMENT_F64, x, 3);
+    histogram_errors(&histogram, -5, 5, level, 3, 0, share);
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++) /* no error lies in the middle */
+        assert_true(share[b] == (b == HISTOGRAM_ERROR_BINS / 2 ? 1 : 0));
+    histogram_errors(&histogram, 4, 5, level, 3, 1, share);
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        assert_true(share[b] == 0);
+    histogram_errors(&histogram, -5, 5, level, 3, INFINITY, share);
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        assert_true(share[b] == 0);
+    histogram_clear(&histogram);
+    histogram = new_histogram(ELEMENT_F64, far, 2);
+    histogram_errors(&histogram, -DBL_MAX, DBL_MAX, level, 1, DBL_MAX, share);
+    assert_true(share[0] == 0.5F && share[HISTOGRAM_ERROR_BINS - 1] == 0.5F);
+    histogram_clear(&histogram);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +299,8 @@ int main(void)
         cmocka_unit_test(test_finer_map_loses_or_moves_cells),
         cmocka_unit_test(test_plot_counts_elements_in_the_wrong_bin),
         cmocka_unit_test(test_plot_of_nothing_has_bins),
+        cmocka_unit_test(test_errors_are_in_the_wrong_bin),
+        cmocka_unit_test(test_errors_of_nothing_or_without_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

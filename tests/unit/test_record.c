@@ -14,7 +14,7 @@
 enum { NUM_RESULTS = 3, NUM_STEPS = 5 };
 
 /* Words of the stats and of the number of results, and of a result but for levels and steps. */
-enum { VECTOR_WORDS = 8, RESULT_WORDS = 24 };
+enum { NUM_ORIGINAL = 2, VECTOR_WORDS = 9 + NUM_ORIGINAL, RESULT_WORDS = 24 + 32 };
 
 /* A vector with three results: of few levels, of 256, and of one with a history. */
 struct scene {
@@ -57,6 +57,8 @@ static void make_result(struct result *result, int r)
                               .encode_seconds = 0.75,
                               .has_codes = r != 1,
                               .digest = 0xfedcba9876543210u + (uint64_t)r};
+    for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
+        result->error_share[b] = (float)(b + r) / 64;
     result->solution.k = k[r];
     result->solution.iterations = 1000000 - r;
     result->solution.converged = r == 1;
@@ -83,7 +85,10 @@ static void make_scene(struct scene *scene)
                                                 .mean = marked_nan(1),
                                                 .std = 1e-310,
                                                 .norm = 2,
-                                                .plot_bins = 0};
+                                                .plot_bins = 0,
+                                                .num_original = NUM_ORIGINAL};
+    for (size_t i = 0; i < NUM_ORIGINAL * sizeof(double); i++)
+        scene->vector.stats.original[i] = (unsigned char)(251 * i + 3);
     scene->num_words = record_vector_words(&scene->vector);
     scene->words = calloc((size_t)scene->num_words, sizeof *scene->words);
     assert_non_null(scene->words);
@@ -149,6 +154,7 @@ static void assert_same_result(const struct result *a, const struct result *b)
     assert_same_bits(x.encode_seconds, y.encode_seconds);
     assert_int_equal(x.has_codes, y.has_codes);
     assert_int_equal(x.digest, y.digest);
+    assert_memory_equal(x.error_share, y.error_share, sizeof x.error_share);
 }
 
 static void test_a_field_lost_on_the_way(void **state)
@@ -176,8 +182,9 @@ static void test_a_new_field_forgotten(void **state)
     make_scene(&scene);
     int64_t fixed = VECTOR_WORDS + NUM_RESULTS * RESULT_WORDS;
     assert_int_equal(scene.num_words, fixed + 5 + 256 + 1 + 3 * NUM_STEPS);
-    assert_int_equal(sizeof(struct vector_stats), 10 * 8);
-    assert_int_equal(sizeof(struct result), 20 * 8 + sizeof(struct solution));
+    assert_int_equal(sizeof(struct vector_stats), (10 + RESULT_MOST_ORIGINAL) * 8);
+    assert_int_equal(sizeof(struct result),
+                     20 * 8 + HISTOGRAM_ERROR_BINS * 4 + sizeof(struct solution));
     assert_int_equal(sizeof(struct solution), 4 * 8 + 256 * 8);
     assert_int_equal(sizeof(struct step), 3 * 8);
     free(scene.words);
@@ -189,10 +196,11 @@ static void test_a_vector_without_results(void **state)
     struct scene scene;
     make_scene(&scene);
     struct report_vector none = {.info = &scene.info}, out = {.info = NULL};
-    int64_t words[VECTOR_WORDS];
-    assert_int_equal(record_vector_words(&none), VECTOR_WORDS);
+    enum { NUM_WORDS = VECTOR_WORDS - NUM_ORIGINAL };
+    int64_t words[NUM_WORDS];
+    assert_int_equal(record_vector_words(&none), NUM_WORDS);
     record_vector_pack(&none, words);
-    assert_int_equal(record_vector_unpack(words, VECTOR_WORDS, &out), QO_OK);
+    assert_int_equal(record_vector_unpack(words, NUM_WORDS, &out), QO_OK);
     assert_int_equal(out.num_results, 0);
     report_vector_clear(&out);
     free(scene.words);
@@ -250,11 +258,13 @@ static void test_words_that_cannot_be_are_believed(void **state)
         {0, -1},
         {0, 1001}, /* non-finite of 1000 elements */
         {1, -1},
-        {7, -1}, /* results */
-        {7, 2},
-        {7, 4},
-        {7, 33},
-        {7, INT64_MAX},
+        {7, -1}, /* original elements */
+        {7, 101},
+        {10, -1}, /* results */
+        {10, 2},
+        {10, 4},
+        {10, 33},
+        {10, INT64_MAX},
         {first + 0, -1}, /* approach */
         {first + 0, NUM_APPROACHES},
         {first + 1, 0}, /* bits */
