@@ -128,9 +128,15 @@ class Result:
 
     def _read(self, dataset, part):
         """Part of a dataset of this result."""
-        self.vector.results_file.check_codes()
-        with h5py.File(self.vector.results_file.path, "r") as f:
-            return f["vectors"][self.vector.name][self.name][dataset][part]
+        file = self.vector.results_file
+        file.check_codes()
+        where = f"vectors/{self.vector.name}/{self.name}/{dataset}"
+        try:
+            with h5py.File(file.path, "r") as f:
+                return f[where][part]
+        except (OSError, KeyError) as error:
+            raise Unreadable(f"{file.path}:{where}: cannot be read: {error}; is the file whole?"
+                             ) from None
 
     def _values(self, part):
         values = self._read("outlier_value", part)
