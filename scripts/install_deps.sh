@@ -4,7 +4,7 @@
 #
 #   scripts/install_deps.sh                 to build and run, and for scripts/*.py
 #   scripts/install_deps.sh --with-tests    also for scripts/test.sh: clang, cmocka, shellcheck,
-#                                           for scripts/bundle.sh: patchelf, and for
+#                                           mandoc, for scripts/bundle.sh: patchelf, and for
 #                                           scripts/slurm_cluster.sh: Slurm, of which no service is
 #                                           started or enabled here
 set -euo pipefail
@@ -23,7 +23,7 @@ optional=()
 case "${1:-}" in
 "") ;;
 --with-tests)
-    packages+=(g++ libcmocka-dev clang libomp-dev hdf5-tools shellcheck patchelf)
+    packages+=(g++ libcmocka-dev clang libomp-dev hdf5-tools shellcheck mandoc patchelf)
     packages+=(slurmctld slurmd slurm-client munge libpmix2)
     optional+=(libclang-rt-dev)
     ;;

@@ -145,6 +145,9 @@ const char *option_nearest(const char *name, bool in_file);
  * have one. */
 const char *option_unmet(const struct option *option, const struct options *options);
 
+/* Pure. When an option has no effect, to be read behind "has no effect"; NULL if it always may. */
+const char *option_need_text(const struct option *option);
+
 /* Where a value was given: for messages, and for the status of a refusal. */
 struct option_place {
     const struct option *option;

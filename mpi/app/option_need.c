@@ -98,3 +98,8 @@ const char *option_unmet(const struct option *option, const struct options *opti
         return NULL;
     return needs[option->need].text;
 }
+
+const char *option_need_text(const struct option *option)
+{
+    return needs[option->need].text;
+}

@@ -7,6 +7,7 @@
 
 #include "element.h"
 #include "log.h"
+#include "manual.h"
 #include "option.h"
 #include "options.h"
 
@@ -409,6 +410,8 @@ static void test_an_option_missing_from_the_table(void **state)
         if (!option->line_only)
             assert_string_equal(option_nearest(option->name, true), option->name);
         assert_true(option->metavar || option->words || option->type == TYPE_FLAG);
+        char value[MANUAL_VALUE_BYTES];
+        assert_true(strlen(manual_value(option, value)) < sizeof value - 1);
     }
 }
 
