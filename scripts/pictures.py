@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all pictures share: colours, markers, style, safe names, and writing them with their numbers.
+
+    figure = pictures.new_figure(8, 5)
+    axes = figure.add_subplot()
+    axes.plot(x, y, color=pictures.colour("easyquant"), marker=pictures.marker("easyquant"))
+    files, table = pictures.save(figure, "small_rate", ["x", "y"], zip(x, y), folder, ["png"])
+
+An approach has one colour and one marker in every picture of every run. Every picture is written
+with a CSV file of the numbers that are drawn.
+"""
+import collections
+import csv
+import os
+import re
+import zlib
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402  The backend has to be chosen first.
+import numpy as np  # noqa: E402
+
+# What is drawn: name is the files' stem, caption one or two sentences for a reader, vector the name
+# of the vector or None, files one path a format, csv the path of the numbers.
+Picture = collections.namedtuple("Picture", "name title caption vector files csv")
+
+APPROACHES = ("uniform", "non-uniform", "easyquant", "easyquant-uniform")
+# Okabe and Ito's colours, which people with any colour vision tell apart. Yellow is too faint for
+# lines on white, so grey stands in for it.
+COLOURS = dict(zip(APPROACHES, ("#D55E00", "#0072B2", "#009E73", "#CC79A7")))
+MARKERS = dict(zip(APPROACHES, "soD^"))
+# What is left of them, for published tables and fixed levels.
+TABLES = ("af4", "e2m1", "fp4", "iq4_nl", "nf4")
+MORE_COLOURS = ("#56B4E9", "#777777", "#000000", "#8C510A", "#E69F00")
+MORE_MARKERS = "vPX*<>ph"
+
+STYLE = {
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.axisbelow": True,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "figure.titlesize": 11,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 120,
+    "pdf.fonttype": 42,  # Text that can be searched and edited.
+    "svg.fonttype": "none",
+}
+GREY, PALE, GRID = "#555555", "#B9C2CC", "#E6E6E6"
+# Bytes of a file's stem: with suffix and extension below the 255 of most file systems.
+LONGEST_STEM = 120
+
+matplotlib.rcParams.update(STYLE)
+
+
+# ---- Approaches ----
+
+def place(approach):
+    """A number of an approach that is not one of the four: fixed for the published tables, from the
+    letters alone for any other, so that it does not depend on what else a run holds."""
+    if approach in TABLES:
+        return TABLES.index(approach)
+    return zlib.crc32(approach.encode())
+
+
+def colour(approach):
+    """The approach's colour, the same in every picture."""
+    return COLOURS.get(approach) or MORE_COLOURS[place(approach) % len(MORE_COLOURS)]
+
+
+def marker(approach):
+    """The approach's marker, which tells approaches apart where colours do not."""
+    return MARKERS.get(approach) or MORE_MARKERS[place(approach) % len(MORE_MARKERS)]
+
+
+def is_table(approach):
+    """Whether levels were given, up to a scale, rather than found."""
+    return approach not in APPROACHES
+
+
+def in_order(approaches):
+    """Each once: the four, then others by name."""
+    return sorted(set(approaches), key=lambda a: (APPROACHES.index(a) if a in APPROACHES else 9, a))
+
+
+# ---- Words ----
+
+def number(value, digits=4):
+    """For a label: 0.00123, 1,234,567, 1.2e-7."""
+    if isinstance(value, (int, np.integer)):
+        return f"{value:,}"
+    return f"{value:.{digits}g}"
+
+
+def seconds(value):
+    """A time with the unit that makes it readable."""
+    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        if value * factor >= 1:
+            return f"{value * factor:.3g} {unit}"
+    return "0 s" if not value else f"{value * 1e9:.3g} ns"
+
+
+def shortened(name, most=44):
+    """A long name without its middle: what tells tensors apart stands mostly at the end."""
+    if len(name) <= most:
+        return name
+    head = most // 4
+    return name[:head] + "…" + name[head + 1 - most:]
+
+
+def stems(names):
+    """A safe and unique start of a file's name for each of the names, also where a file system
+    does not tell a from A."""
+    found, taken = {}, set()
+    for name in names:
+        stem = re.sub(r"[^\w.-]+", "_", name).strip("._-") or "vector"
+        if len(stem.encode()) > LONGEST_STEM:
+            kept = stem.encode()[-(LONGEST_STEM - 9):].decode(errors="ignore")
+            stem = f"{zlib.crc32(name.encode()):08x}_{kept}"
+        unique, again = stem, 2
+        while unique.lower() in taken:
+            unique, again = f"{stem}_{again}", again + 1
+        taken.add(unique.lower())
+        found[name] = unique
+    return found
+
+
+# ---- Figures ----
+
+def new_figure(width, height):
+    """Inches. save() closes it."""
+    return plt.figure(figsize=(width, height))
+
+
+def unsupported(formats):
+    """Those of the formats that cannot be drawn."""
+    known = matplotlib.backend_bases.FigureCanvasBase.get_supported_filetypes()
+    return [f for f in formats if f not in known]
+
+
+def value_text(value):
+    """A number in a CSV file: whole and exact, as Python reads it back."""
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
+    return value
+
+
+def write_csv(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as f:
+        table = csv.writer(f)
+        table.writerow(header)
+        table.writerows([[value_text(value) for value in row] for row in rows])
+    return path
+
+
+def save(figure, stem, header, rows, folder, formats=("png",)):
+    """Writes folder/stem.FORMAT for each format and folder/stem.csv; closes the figure. Returns the
+    pictures' paths and the CSV file's. Raises OSError."""
+    files = [os.path.join(folder, f"{stem}.{each}") for each in formats]
+    try:
+        for path in files:
+            figure.savefig(path)
+    finally:
+        plt.close(figure)
+    return files, write_csv(os.path.join(folder, f"{stem}.csv"), header, rows)
