@@ -20,6 +20,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  The backend has to be chosen first.
 import numpy as np  # noqa: E402
+from matplotlib.ticker import LogFormatter  # noqa: E402, F401
 
 # What is drawn: name is the files' stem, caption one or two sentences for a reader, vector the name
 # of the vector or None, files one path a format, csv the path of the numbers.
@@ -169,3 +170,67 @@ def save(figure, stem, header, rows, folder, formats=("png",)):
     finally:
         plt.close(figure)
     return files, write_csv(os.path.join(folder, f"{stem}.csv"), header, rows)
+
+
+class Album:
+    """The pictures drawn so far, and where they go."""
+
+    def __init__(self, folder, formats=("png",)):
+        self.folder = folder
+        self.formats = formats
+        self.pictures = []
+
+    def add(self, figure, stem, title, caption, table, vector=None):
+        """Writes a picture; table is (header, rows) of what is drawn."""
+        header, rows = table
+        files, path = save(figure, stem, header, rows, self.folder, self.formats)
+        name = vector.name if vector else None
+        self.pictures.append(Picture(stem, title, caption, name, files, path))
+
+
+# ---- What pictures of results share ----
+
+def label(result):
+    return f"{result.approach}, {result.num_bits} bit"
+
+
+def by_width(results):
+    """Results by bit width, ascending."""
+    found = {}
+    for result in sorted(results, key=lambda r: r.num_bits):
+        found.setdefault(result.num_bits, []).append(result)
+    return found
+
+
+def describe(vector):
+    """float32, 3 × 100 = 300 values."""
+    shape = " × ".join(f"{s:,}" for s in vector.shape)
+    count = f"{vector.n:,} value" + ("s" if vector.n != 1 else "")
+    return f"{vector.dtype}, " + (f"{shape} = {count}" if len(vector.shape) > 1 else count)
+
+
+def heading(figure, title):
+    figure.suptitle(title, x=0.01, ha="left", fontsize=STYLE["figure.titlesize"])
+
+
+def legend_row(axes, handles, labels, columns=4):
+    """A legend in axes of its own, where it covers nothing."""
+    axes.set_axis_off()
+    axes.legend(handles, labels, loc="center left", ncol=columns, borderaxespad=0)
+
+
+def density_axes(axes, tallest, least):
+    """A logarithmic axis where the small would not be seen beside the tall; returns its floor, for
+    there an empty bin has no bottom."""
+    floor = least / 2 if tallest > 50 * least else 0.0
+    axes.set_yscale("log" if floor else "linear")
+    axes.set_ylim(floor, tallest * (2 if floor else 1.1))
+    return floor
+
+
+def joined(names, most=6):
+    """a, b and c; of many the first, and how many more."""
+    names = list(names)
+    if len(names) > most:
+        return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
