@@ -13,6 +13,7 @@ import collections
 import csv
 import os
 import re
+import textwrap
 import zlib
 
 import matplotlib
@@ -20,7 +21,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  The backend has to be chosen first.
 import numpy as np  # noqa: E402
-from matplotlib.ticker import LogFormatter  # noqa: E402, F401
+from matplotlib.ticker import FuncFormatter, LogLocator  # noqa: E402
 
 # What is drawn: name is the files' stem, caption one or two sentences for a reader, vector the name
 # of the vector or None, files one path a format, csv the path of the numbers.
@@ -78,6 +79,14 @@ def colour(approach):
 def marker(approach):
     """The approach's marker, which tells approaches apart where colours do not."""
     return MARKERS.get(approach) or MORE_MARKERS[place(approach) % len(MORE_MARKERS)]
+
+
+def line(approach):
+    """How to draw the approach's line: broken above an unbroken wider one, so that where two are
+    the same both are seen."""
+    style = {"easyquant": (0, (5, 3)), "easyquant-uniform": (0, (1.5, 1.5))}
+    return {"color": colour(approach), "linewidth": 2.4 if approach == "non-uniform" else 1.5,
+            "linestyle": style.get(approach, (0, (6, 2, 1, 2)) if is_table(approach) else "-")}
 
 
 def is_table(approach):
@@ -191,7 +200,7 @@ class Album:
 # ---- What pictures of results share ----
 
 def label(result):
-    return f"{result.approach}, {result.num_bits} bit"
+    return f"{result.approach} {result.num_bits} bit"
 
 
 def by_width(results):
@@ -226,6 +235,31 @@ def density_axes(axes, tallest, least):
     axes.set_yscale("log" if floor else "linear")
     axes.set_ylim(floor, tallest * (2 if floor else 1.1))
     return floor
+
+
+def label_log(axes):
+    """Labels that tell values on a logarithmic axis which holds less than two powers of ten."""
+    low, high = axes.get_ylim()
+    if axes.get_yscale() != "log" or high > 100 * low:
+        return
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(plain)
+
+
+def note(figure, text):
+    """Small print below everything."""
+    width = int(15 * figure.get_figwidth())
+    figure.supxlabel(textwrap.fill(text, width, break_on_hyphens=False), fontsize=8, color=GREY)
+
+
+def grouped(results):
+    """easyquant at 3 and 4 bit; uniform at 2 bit."""
+    found = {}
+    for result in results:
+        found.setdefault(result.approach, []).append(str(result.num_bits))
+    return "; ".join(f"{name} at {joined(bits, 8)} bit" for name, bits in found.items())
 
 
 def joined(names, most=6):

@@ -81,10 +81,7 @@ def draw_histogram(axes, edges, counts, logarithmic):
     axes.stairs(np.maximum(density, floor), edges, baseline=floor, fill=True, color=pictures.PALE)
     axes.set_yscale("log" if logarithmic else "linear")
     axes.set_ylim(floor, seen.max() * (2 if logarithmic else 1.1))
-    if logarithmic:  # Within two decades, more than the one or two powers of ten get a label.
-        minor = pictures.LogFormatter(minor_thresholds=(2, 0.5))
-        axes.yaxis.set_minor_formatter(minor)
-        axes.tick_params(axis="y", which="minor", labelsize=7)
+    pictures.label_log(axes)
     axes.tick_params(labelbottom=False)
 
 
@@ -227,7 +224,7 @@ def draw_distribution(album, vector, stem):
         draw_strips(bottom, results, tails, limits)
         bottom.set_xlim(view)
     columns[0][1].set_yticks(range(len(results))[::-1], [strip_label(r) for r in results])
-    figure.supxlabel(explain_strips(vector, results, tails), fontsize=8, color=pictures.GREY)
+    pictures.note(figure, explain_strips(vector, results, tails))
     title = f"{pictures.shortened(vector.name, 70)}: {pictures.describe(vector)}"
     pictures.heading(figure, title)
     header = ["what", "result", "begin", "end", "count", "density"]
