@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all pictures share: colours, markers, style, safe names, and writing them with their numbers.
+"""What all pictures share: colours, markers, style, safe names, and writing with the numbers.
 
     figure = pictures.new_figure(8, 5)
     axes = figure.add_subplot()
@@ -33,8 +33,8 @@ APPROACHES = ("uniform", "non-uniform", "easyquant", "easyquant-uniform")
 COLOURS = dict(zip(APPROACHES, ("#D55E00", "#0072B2", "#009E73", "#CC79A7")))
 MARKERS = dict(zip(APPROACHES, "soD^"))
 # What is left of them, for published tables and fixed levels.
-TABLES = ("af4", "e2m1", "fp4", "iq4_nl", "nf4")
-MORE_COLOURS = ("#56B4E9", "#777777", "#000000", "#8C510A", "#E69F00")
+TABLES = ("af4", "e2m1", "fp4", "iq4_nl", "nf4", "max16")
+MORE_COLOURS = ("#56B4E9", "#777777", "#000000", "#8C510A", "#E69F00", "#A89A00")
 MORE_MARKERS = "vPX*<>ph"
 
 STYLE = {
@@ -55,6 +55,7 @@ STYLE = {
     "svg.fonttype": "none",
 }
 GREY, PALE, GRID = "#555555", "#B9C2CC", "#E6E6E6"
+EXTREME = 1e150
 # Bytes of a file's stem: with suffix and extension below the 255 of most file systems.
 LONGEST_STEM = 120
 
@@ -108,6 +109,11 @@ def number(value, digits=4):
     return f"{value:.{digits}g}"
 
 
+def count(things, noun):
+    """1 rank, 2 ranks."""
+    return f"{things:,} {noun}" + ("" if things == 1 else "s")
+
+
 def seconds(value):
     """A time with the unit that makes it readable."""
     for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
@@ -122,6 +128,11 @@ def shortened(name, most=44):
         return name
     head = most // 4
     return name[:head] + "…" + name[head + 1 - most:]
+
+
+def verbatim(text):
+    """A name as it is: matplotlib takes what stands between two $ for mathematics."""
+    return text.replace("$", r"\$")
 
 
 def stems(names):
@@ -199,6 +210,13 @@ class Album:
 
 # ---- What pictures of results share ----
 
+def drawable(vector):
+    """Whether the values have a place on an axis: matplotlib adds and squares them in float64."""
+    low, high = vector.attributes["min"], vector.attributes["max"]
+    return (np.isfinite(low) and max(abs(low), abs(high)) < EXTREME
+            and (high == low or high - low > 1 / EXTREME))
+
+
 def label(result):
     return f"{result.approach} {result.num_bits} bit"
 
@@ -214,12 +232,12 @@ def by_width(results):
 def describe(vector):
     """float32, 3 × 100 = 300 values."""
     shape = " × ".join(f"{s:,}" for s in vector.shape)
-    count = f"{vector.n:,} value" + ("s" if vector.n != 1 else "")
-    return f"{vector.dtype}, " + (f"{shape} = {count}" if len(vector.shape) > 1 else count)
+    values = count(vector.n, "value")
+    return f"{vector.dtype}, " + (f"{shape} = {values}" if len(vector.shape) > 1 else values)
 
 
 def heading(figure, title):
-    figure.suptitle(title, x=0.01, ha="left", fontsize=STYLE["figure.titlesize"])
+    figure.suptitle(verbatim(title), x=0.01, ha="left", fontsize=STYLE["figure.titlesize"])
 
 
 def legend_row(axes, handles, labels, columns=4):
@@ -251,7 +269,8 @@ def label_log(axes):
 def note(figure, text):
     """Small print below everything."""
     width = int(15 * figure.get_figwidth())
-    figure.supxlabel(textwrap.fill(text, width, break_on_hyphens=False), fontsize=8, color=GREY)
+    lines = textwrap.fill(verbatim(text), width, break_on_hyphens=False)
+    figure.supxlabel(lines, fontsize=8, color=GREY)
 
 
 def grouped(results):

@@ -92,7 +92,7 @@ def draw_errors(album, vector, stem):
         found = [(r, *bins) for r, bins in found if bins]
         if found:
             panels[bits] = found
-    if not panels:
+    if not panels or not pictures.drawable(vector):
         return
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
@@ -142,7 +142,7 @@ def history_caption(results):
 def draw_convergence(album, vector, stem):
     """Error and movement of the levels, step by step, a row a bit width; with two steps or more."""
     results = [r for r in vector.results.values() if len(r.history) > 1]
-    if not results:
+    if not results or not pictures.drawable(vector):
         return
     widths = pictures.by_width(results)
     figure = pictures.new_figure(11, 2.5 * len(widths) + 0.9)
@@ -222,8 +222,8 @@ def rate_caption(lines, left_out):
     gains = at_equal_bytes(lines)
     if gains and max(abs(gain) for _, gain in gains) >= 0.005:
         listed = pictures.joined([f"{gain:+.2f} dB at {bits} bit" for bits, gain in gains])
-        text += (" Against what non-uniform levels reach with as many stored bits (read off between "
-                 f"its points), easyquant has {listed}.")
+        text += (" Against what non-uniform levels reach with as many stored bits (read off "
+                 f"between its points), easyquant has {listed}.")
     if left_out:
         text += f" Not drawn, without an error: {pictures.grouped(left_out)}."
     return text

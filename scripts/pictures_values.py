@@ -155,7 +155,8 @@ def explain_strips(vector, results, tails):
     """What the marks mean that are there."""
     counts = [int(r.attributes["outlier_count"]) for r in results]
     parts = ["black ticks: values"] if vector.original is not None else []
-    parts += ["dots: levels", "ticks: cuts"] if any(r.levels.size <= READABLE for r in results) else []
+    if any(r.levels.size <= READABLE for r in results):
+        parts += ["dots: levels", "ticks: cuts"]
     if any(r.levels.size > READABLE for r in results):
         parts.append(f"band: density (log) of more than {READABLE} levels, which are not drawn "
                      "one by one")
@@ -170,7 +171,8 @@ def distribution_rows(vector, edges, counts, tails):
     rows = []
     if counts is not None:
         density = counts / counts.sum() / np.diff(edges)
-        rows += [["bin", "", *row] for row in zip(edges[:-1], edges[1:], counts.astype(int), density)]
+        rows += [["bin", "", *row]
+                 for row in zip(edges[:-1], edges[1:], counts.astype(int), density)]
     for r in vector.results.values():
         rows += [["level", r.name, x, x, "", ""] for x in r.levels]
         rows += [["cut", r.name, x, x, "", ""] for x in r.cuts]
@@ -182,7 +184,7 @@ def distribution_rows(vector, edges, counts, tails):
 
 def distribution_caption(vector, tails):
     figures = vector.attributes
-    text = (f"{vector.n:,} values between {pictures.number(figures['min'])} and "
+    text = (f"{pictures.count(vector.n, 'value')} between {pictures.number(figures['min'])} and "
             f"{pictures.number(figures['max'])}, with mean {pictures.number(figures['mean'])} and "
             f"standard deviation {pictures.number(figures['std'])}.")
     if tails:
@@ -209,7 +211,7 @@ def distribution_panels(figure, rows, with_histogram):
 def draw_distribution(album, vector, stem):
     """The histogram, logarithmic and linear, above the levels of every result."""
     results = list(vector.results.values())
-    if not np.isfinite(vector.attributes["min"]):
+    if not pictures.drawable(vector):
         return
     edges, counts, tails, limits = None, None, thresholds(vector), span(vector)
     if vector.edges is not None and vector.counts.sum():
@@ -297,7 +299,7 @@ def original_caption(vector, decoded):
 def draw_original(album, vector, stem):
     """Each value beside what it becomes, a panel a result; of short vectors alone."""
     results = [r for r in vector.results.values() if r.has_codes]
-    if vector.original is None or not results or not vector.n:
+    if vector.original is None or not results or not pictures.drawable(vector):
         return
     original = np.asarray(vector.original, dtype=float).ravel()
     decoded = [(r, np.asarray(r.decode(), dtype=float).ravel()) for r in results]
