@@ -155,7 +155,9 @@ def draw_tensors(album, vectors):
         f": the {shown} worst (number of values) on the right" if left is not None else ""))
     if len(names) <= NUMBERED:
         exact = (sqnr[worst] >= pictures_errors.ROUNDING_DB).any()
-        pictures.note(figure, "numbers: SQNR in dB" + ("; exact: no error" if exact else ""))
+        blank = np.isnan(sqnr[worst]).any()
+        pictures.note(figure, "numbers: SQNR in dB" + ("; exact: no error" if exact else "")
+                      + ("; blank: no such result, or none that float64 holds" if blank else ""))
     album.add(figure, "tensors", "All vectors", tensors_caption(vectors, order, rows),
               tensor_table(vectors, names, order, rows, sqnr))
 

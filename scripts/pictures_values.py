@@ -97,7 +97,7 @@ def level_density(levels):
     edges = np.concatenate([[2 * levels[0] - cuts[0]], cuts, [2 * levels[-1] - cuts[-1]]])
     dense = -np.log(np.diff(edges))
     reach = dense.max() - dense.min()
-    return edges, (dense - dense.min()) / reach if reach > 1e-9 else np.ones(levels.size)
+    return edges, (dense - dense.min()) / reach if reach > 1e-3 else np.ones(levels.size)
 
 
 def draw_levels(axes, result, y):
