@@ -18,6 +18,9 @@
  * numbers. */
 #define SEE_WORK 8
 
+/* And those for a level of a table. */
+#define TABLE_WORK 8
+
 /* Does not decrease where the value does not: a search inside one bucket finds every cut. */
 static int64_t bucket_of(const struct grid_error *error, double value)
 {
@@ -114,22 +117,29 @@ static int32_t first_above(const struct grid_error *error, int64_t first, int64_
     return (int32_t)first;
 }
 
-/* Each cut lifts the points above it by one q; those outside the points lift all or none. Three
- * loops, so that many loads from tables that the caches cannot hold are on their way at once. */
+/* The first points above cut[n]. Two loops, so that many loads from tables that the caches cannot
+ * hold are on their way at once. */
+static inline void find_above(const struct grid_error *error, const double *cut, int n,
+                              int32_t *index)
+{
+    for (int i = 0; i < n; i++)
+        index[i] = (int32_t)bucket_of(error, cut[i]);
+    for (int i = 0; i < n; i++) {
+        const int32_t *bucket = &error->bucket[index[i]];
+        index[i] = first_above(error, bucket[0], bucket[1], cut[i]);
+    }
+}
+
+/* Each cut lifts the points above it by one q; those outside the points lift all or none. */
 static void see_cuts(const struct grid_error *error, struct grid_seen *seen)
 {
     int32_t index[SOLVER_MAX_LEVELS];
     double cut[SOLVER_MAX_LEVELS];
     int first = grid_error_nearest(error, seen->grid, error->value[0]);
     int last = grid_error_nearest(error, seen->grid, error->value[error->n - 1]);
-    for (int i = 0; i < last - first; i++) {
+    for (int i = 0; i < last - first; i++)
         cut[i] = seen->grid.centre + seen->grid.step * (first + i + 0.5);
-        index[i] = (int32_t)bucket_of(error, cut[i]);
-    }
-    for (int i = 0; i < last - first; i++) {
-        const int32_t *bucket = &error->bucket[index[i]];
-        index[i] = first_above(error, bucket[0], bucket[1], cut[i]);
-    }
+    find_above(error, cut, last - first, index);
     const struct grid_point *all = &error->point[error->n];
     double q = first * all->count, qq = first * q;
     double high = 0, low = 0; /* sum of the sums below the cuts */
@@ -143,7 +153,7 @@ static void see_cuts(const struct grid_error *error, struct grid_seen *seen)
         qq += (2 * (first + i) + 1) * above;
     }
     seen->q = q;
-    seen->qq = qq;
+    seen->qq = (struct wide){qq, 0};
     /* first * all + sum over the cuts of (all - below) */
     seen->qx = wide_less(wide_times(all->sum, last), wide_sum(high, low));
     seen->work = last - first;
@@ -151,16 +161,57 @@ static void see_cuts(const struct grid_error *error, struct grid_seen *seen)
 
 static void see_points(const struct grid_error *error, struct grid_seen *seen)
 {
-    seen->q = seen->qq = 0;
-    seen->qx = (struct wide){0, 0};
+    seen->q = 0;
+    seen->qq = seen->qx = (struct wide){0, 0};
     seen->work = (double)error->n;
     for (int64_t i = 0; i < error->n; i++) {
         const struct grid_point *point = &error->point[i];
         double x = error->value[i], q = grid_error_nearest(error, seen->grid, x);
         double nq = q * (point[1].count - point->count);
         seen->q += nq;
-        seen->qq += q * nq;
+        seen->qq.high += q * nq;
         seen->qx = wide_add(seen->qx, wide_product(nq, x));
+    }
+}
+
+/* Which value of a table is nearest. */
+static int nearest_value(const struct grid_table *table, double step, double x)
+{
+    int first = 0, last = table->k - 1;
+    while (first < last) {
+        int middle = (first + last) >> 1;
+        if (x > step * table->middle[middle])
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    return first;
+}
+
+/* A sum a level, as the values of a table have different distances. Their squares are wide: where
+ * the points lie on levels, the error is a small difference here too. */
+static void see_table(const struct grid_error *error, struct grid_seen *seen)
+{
+    int32_t index[SOLVER_MAX_LEVELS];
+    double cut[SOLVER_MAX_LEVELS], step = seen->grid.step;
+    const struct grid_table *table = error->table;
+    int first = nearest_value(table, step, error->value[0]);
+    int last = nearest_value(table, step, error->value[error->n - 1]);
+    for (int i = 0; i < last - first; i++)
+        cut[i] = step * table->middle[first + i];
+    find_above(error, cut, last - first, index);
+    index[last - first] = (int32_t)error->n;
+    seen->q = 0;
+    seen->qq = seen->qx = (struct wide){0, 0};
+    seen->work = TABLE_WORK * (last - first + 1);
+    const struct grid_point *begin = &error->point[0];
+    for (int i = 0; i <= last - first; i++) {
+        const struct grid_point *end = &error->point[index[i]];
+        double count = end->count - begin->count, value = table->value[first + i];
+        struct wide sum = wide_less(end->sum, begin->sum);
+        seen->qq = wide_add(seen->qq, wide_times(table->square[first + i], count));
+        seen->qx = wide_add(seen->qx, wide_times(sum, value));
+        begin = end;
     }
 }
 
@@ -173,7 +224,7 @@ static double sum_up(const struct grid_error *error, const struct grid_seen *see
     struct wide twice = {2 * all->sum.high, 2 * all->sum.low};
     struct wide base = wide_times(wide_less(wide_product(all->count, a), twice), a);
     struct wide qx = {2 * seen->qx.high, 2 * seen->qx.low};
-    struct wide levels = wide_add(wide_product(grid.step, seen->qq), wide_product(2 * a, seen->q));
+    struct wide levels = wide_add(wide_times(seen->qq, grid.step), wide_product(2 * a, seen->q));
     *rest = wide_less(levels, qx);
     struct wide sum = wide_add(wide_add(error->square, base), wide_times(*rest, grid.step));
     return fmax(sum.high, 0);
@@ -182,7 +233,9 @@ static double sum_up(const struct grid_error *error, const struct grid_seen *see
 void grid_error_see(const struct grid_error *error, struct grid grid, struct grid_seen *seen)
 {
     seen->grid = grid;
-    if (error->n < 2 * error->half)
+    if (error->table)
+        see_table(error, seen);
+    else if (error->n < 2 * error->half)
         see_points(error, seen);
     else
         see_cuts(error, seen);
@@ -201,13 +254,14 @@ struct grid grid_error_fit(const struct grid_error *error, const struct grid_see
 {
     const struct grid_point *all = &error->point[error->n];
     if (!free) {
-        double step = seen->qq > 0 ? seen->qx.high / seen->qq : 0;
-        return (struct grid){step, seen->grid.centre};
+        /* A table without a value on one side of 0 may fit best with none. */
+        bool fits = seen->qq.high > 0 && seen->qx.high > 0;
+        return (struct grid){fits ? seen->qx.high / seen->qq.high : 0, seen->grid.centre};
     }
     /* n^2 times variance of q and covariance of q and x: small differences where few points have
      * another q than the rest. */
     struct wide variance =
-        wide_less(wide_product(all->count, seen->qq), wide_product(seen->q, seen->q));
+        wide_less(wide_times(seen->qq, all->count), wide_product(seen->q, seen->q));
     struct wide covariance =
         wide_less(wide_times(seen->qx, all->count), wide_times(all->sum, seen->q));
     if (!(variance.high > 0))

@@ -10,11 +10,20 @@
 
 /*
  * The squared error of an even grid on a histogram's points, in O(levels) or O(points), whichever
- * is less. The levels are centre + step * q for the integers q from 1 - half to half.
+ * is less. The levels are centre + step * q for the integers q from 1 - half to half; or, with a
+ * table, step * q for its values q, and the centre is 0.
  */
 struct grid {
     double step;   /* >= 0 */
     double centre; /* of q = 0, against the reference */
+};
+
+/* Values that stand for the integers q. */
+struct grid_table {
+    int k;
+    double value[SOLVER_MAX_LEVELS];       /* [k], ascending, none beyond 1 */
+    double middle[SOLVER_MAX_LEVELS];      /* [k - 1], between two values */
+    struct wide square[SOLVER_MAX_LEVELS]; /* [k], of the values */
 };
 
 /* Sums over all points before one. */
@@ -31,14 +40,16 @@ struct grid_error {
     int64_t num_buckets;
     double per_value; /* buckets in a unit of value */
     int half;
-    struct wide square; /* sum of squares */
-    double spread;      /* sum of squares about the mean */
+    const struct grid_table *table; /* the caller's; NULL: the integers */
+    struct wide square;             /* sum of squares */
+    double spread;                  /* sum of squares about the mean */
 };
 
 /* What a grid meets: sums over the points' counts n and values x, each point at its nearest q. */
 struct grid_seen {
     struct grid grid;
-    double q, qq;     /* sums of n*q and n*q^2 */
+    double q;         /* sum of n*q; not of a table */
+    struct wide qq;   /* sum of n*q^2 */
     struct wide qx;   /* sum of n*q*x */
     struct wide rest; /* step*qq + 2*centre*q - 2*qx: concave in (step, centre) */
     double error;     /* sum of n*(x - centre)^2, plus step * rest */
@@ -46,8 +57,9 @@ struct grid_seen {
 };
 
 /*
- * Local. Makes ready for 2^bits levels. Values are taken minus the reference, and then times -1 if
- * `mirrored`. To be cleared by the caller, after a failure too. QO_NO_MEMORY.
+ * Local. Makes ready for 2^bits levels; for a table, `table` is to be set behind that. Values are
+ * taken minus the reference, and then times -1 if `mirrored`. To be cleared by the caller, after a
+ * failure too. QO_NO_MEMORY.
  */
 QO_MUST_USE enum status grid_error_init(struct grid_error *error, const struct points *points,
                                         double reference, bool mirrored, int bits);
@@ -65,7 +77,7 @@ struct grid grid_error_fit(const struct grid_error *error, const struct grid_see
 double grid_error_kept(const struct grid_error *error, const struct grid_seen *seen,
                        struct grid grid);
 
-/* Pure. The q of the level nearest to a value; of two the lower one. */
+/* Pure. The q of the level nearest to a value; of two the lower one. Not for a table. */
 int grid_error_nearest(const struct grid_error *error, struct grid grid, double value);
 
 #endif

@@ -8,7 +8,7 @@
 
 /* A solver that is not applicable is passed over, so several may serve one name. */
 static const struct solver *const table[] = {&solver_uniform, &solver_lloyd, &solver_optimal,
-                                             &solver_grid};
+                                             &solver_grid, &solver_codebook};
 
 const struct solver *solver_find(const char *name, const struct problem *problem)
 {

@@ -34,9 +34,10 @@ struct look {
 /*
  * EVEN: 2^bits equally spaced levels over a range. FREE: any levels. SCALED: the grid of the
  * EasyQuant paper (Tang et al. 2024, arXiv 2403.02775), s * i with one scale s > 0 and the integers
- * i from -2^(bits-1) + 1 to 2^(bits-1).
+ * i from -2^(bits-1) + 1 to 2^(bits-1). CODEBOOK: the values of a codebook times one scale, which
+ * may be negative.
  */
-enum levels_kind { LEVELS_EVEN, LEVELS_FREE, LEVELS_SCALED };
+enum levels_kind { LEVELS_EVEN, LEVELS_FREE, LEVELS_SCALED, LEVELS_CODEBOOK };
 
 enum range_kind { RANGE_GIVEN, RANGE_MINMAX, RANGE_OPTIMAL };
 
@@ -44,6 +45,7 @@ enum range_kind { RANGE_GIVEN, RANGE_MINMAX, RANGE_OPTIMAL };
 enum init { INIT_OPTIMAL, INIT_QUANTILE, INIT_KMEANS_PP, INIT_RANDOM };
 
 struct optimum;
+struct codebook;
 
 /*
  * A problem: the levels for the elements of a histogram that lie in [lo, hi]. `min` and `max` are
@@ -58,7 +60,8 @@ struct problem {
     int bits;             /* 1 to 8: at most 2^bits levels */
     enum levels_kind kind;
     enum range_kind range;
-    double range_lo, range_hi; /* for RANGE_GIVEN */
+    double range_lo, range_hi;       /* for RANGE_GIVEN */
+    const struct codebook *codebook; /* for LEVELS_CODEBOOK (codebook.h); at most 2^bits values */
     enum init init;
     int max_iterations; /* >= 0 */
     double tolerance;   /* a level has moved if by more than this times (max - min of the levels) */
@@ -76,6 +79,7 @@ struct step {
 struct solution {
     int k;                           /* 1 to 2^bits */
     double level[SOLVER_MAX_LEVELS]; /* finite, strictly ascending */
+    double scale;                    /* of LEVELS_CODEBOOK; else undefined */
     int iterations;
     bool converged;
     int num_steps;
@@ -99,7 +103,7 @@ struct solver {
 /*
  * Pure. The first solver of that name that fits the problem; NULL if there is none. "uniform"
  * serves LEVELS_EVEN with a range that is known, "lloyd" LEVELS_FREE; "optimal" serves LEVELS_FREE
- * where the optimum is known, LEVELS_EVEN with RANGE_OPTIMAL, and LEVELS_SCALED.
+ * where the optimum is known, LEVELS_EVEN with RANGE_OPTIMAL, LEVELS_SCALED and LEVELS_CODEBOOK.
  */
 const struct solver *solver_find(const char *name, const struct problem *problem);
 

@@ -9,5 +9,6 @@ extern const struct solver solver_uniform;
 extern const struct solver solver_lloyd;
 extern const struct solver solver_optimal;
 extern const struct solver solver_grid;
+extern const struct solver solver_codebook;
 
 #endif
