@@ -69,7 +69,10 @@ int main(int argc, char **argv)
         log_setup(comm.rank == 0, options.quiet     ? LOG_QUIET
                                   : options.verbose ? LOG_VERBOSE
                                                     : LOG_NORMAL);
-        status = act(&options, &comm, &timer, argc, argv);
+        if (options.action == ACTION_RUN)
+            status = audit_load(&options, &comm);
+        if (status == QO_OK)
+            status = act(&options, &comm, &timer, argc, argv);
         if (status == QO_OK)
             status = check_printed(&comm);
     }

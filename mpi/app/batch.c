@@ -233,7 +233,7 @@ static void pack_share(const struct batches *batches)
         words[HEAD_BINS] = parcel->plot_bins;
         words[HEAD_GAP] = reduce_bits(parcel->gap_left);
         words[HEAD_DAMAGED] = parcel->is_damaged;
-        record_vector_pack(vector_of(batches, i), words + NUM_HEAD_WORDS);
+        record_vector_pack(batches->job->options, vector_of(batches, i), words + NUM_HEAD_WORDS);
         words += batches->size[i];
     }
 }
@@ -279,7 +279,7 @@ static enum status unpack_all(struct batches *batches)
             continue;
         vector->info = source_vector(job->source, batches->index[i]);
         if (is_needed && batches->rank[i] != job->comm->rank) {
-            enum status status = record_vector_unpack(words + NUM_HEAD_WORDS,
+            enum status status = record_vector_unpack(job->options, words + NUM_HEAD_WORDS,
                                                       batches->size[i] - NUM_HEAD_WORDS, vector);
             if (status != QO_OK)
                 return status;

@@ -35,10 +35,14 @@ struct certificate *trip_certificate(const struct trip *trip, enum kept kept, in
     return &trip->certificate[(int)kept * 9 + bits];
 }
 
-bool trip_needs(const struct trip *trip, enum kept kept)
+bool trip_needs(const struct trip *trip, enum kept kept, int bits)
 {
+    const struct options *options = trip->job->options;
     for (enum approach a = 0; a < NUM_APPROACHES; a++)
-        if (trip->job->options->approach[a] && kept_of(a) == kept)
+        if (options->bits[bits] && options->approach[a] && kept_of(a) == kept)
+            return true;
+    for (int i = 0; i < options->num_audits && kept == kept_of(APPROACH_CODEBOOK); i++)
+        if (codebook_bits(&options->audits[i].book) == bits)
             return true;
     return false;
 }
@@ -51,20 +55,21 @@ static enum status find_optima(struct trip *trip, enum kept kept)
     struct optimal *optimal = NULL;
     const struct measurement *m = trip->found_in;
     const struct keep *keep = &trip->keep[kept];
-    const bool *bits = trip->job->options->bits;
     int num = 0;
+    for (int b = 1; b <= 8; b++)
+        num += trip_needs(trip, kept, b);
+    if (num == 0)
+        return QO_OK;
     bool any = m->moments.count > 0;
     double start = clock_seconds();
     QO_TRY(optimal_open(&m->histogram, keep->lo, keep->hi, any ? fmax(m->min, keep->lo) : 1.0,
                         any ? fmin(m->max, keep->hi) : 0.0, &optimal));
     optimal_set_gap(optimal, trip->job->options->gap);
     double opening = clock_seconds() - start;
-    for (int b = 1; b <= 8; b++)
-        num += bits[b];
     for (int b = 1; b <= 8; b++) {
         struct certificate *certificate = trip_certificate(trip, kept, b);
         start = clock_seconds();
-        if (bits[b])
+        if (trip_needs(trip, kept, b))
             QO_TRY(optimal_find(optimal, 1 << b, &certificate->optimum));
         certificate->seconds = clock_seconds() - start + opening / num;
     }
@@ -80,8 +85,7 @@ static enum status find_all(struct trip *trip)
     const struct comm *comm = trip->job->comm;
     timer_switch(trip->job->timer, PHASE_SOLVE);
     for (enum kept kept = 0; kept < NUM_KEPT && status == QO_OK; kept++)
-        if (trip_needs(trip, kept))
-            status = find_optima(trip, kept);
+        status = find_optima(trip, kept);
     if ((status = comm_agree(comm, status)) != QO_OK)
         return status;
     /* No result depends on them, but a result says the same on all ranks. */
@@ -109,7 +113,7 @@ static double widest_gap(const struct trip *trip)
     double widest = 0;
     for (enum kept kept = 0; kept < NUM_KEPT; kept++) {
         for (int b = 1; b <= 8; b++) {
-            if (!trip_needs(trip, kept) || !trip->job->options->bits[b])
+            if (!trip_needs(trip, kept, b))
                 continue;
             double gap = gap_of(&trip_certificate(trip, kept, b)->optimum);
             widest = gap > widest ? gap : widest;
@@ -125,7 +129,7 @@ static enum status refine(const struct trip *trip, double wanted, struct cell_ma
     int count = 0;
     for (enum kept kept = 0; kept < NUM_KEPT; kept++) {
         for (int b = 1; b <= 8; b++) {
-            if (!trip_needs(trip, kept) || !trip->job->options->bits[b])
+            if (!trip_needs(trip, kept, b))
                 continue;
             const struct optimum *optimum = &trip_certificate(trip, kept, b)->optimum;
             double gap = gap_of(optimum);

@@ -56,6 +56,20 @@ static enum status close_text(FILE *out)
                   : QO_OK;
 }
 
+/* Codebooks that are read from files: which values they have is more than their files' names say.
+ */
+static void write_codebooks(FILE *out, const struct options *options)
+{
+    for (int i = 0; i < options->num_audits; i++) {
+        const struct audit *audit = &options->audits[i];
+        const size_t bytes = (size_t)audit->book.k * sizeof *audit->book.value;
+        if (audit_file(audit))
+            fprintf(out, "codebook %s = %d values with the digest %016" PRIx64 "\n",
+                    audit_file(audit), audit->book.k,
+                    (uint64_t)XXH3_64bits(audit->book.value, bytes));
+    }
+}
+
 /* The number of vectors, and all or the first of them with a digest of all. */
 static enum status write_vectors(FILE *out, const struct source *source)
 {
@@ -89,6 +103,7 @@ static enum status write_all(FILE *out, const struct options *options, const str
     enum status status;
     fprintf(out, "resume_version = %d\n", RESUME_VERSION);
     options_visit_results(options, write_option, out);
+    write_codebooks(out, options);
     /* Where codes go is no matter, but a run that writes none makes other walks. */
     fprintf(out, "codes = %s\n", options->no_output ? "none" : "written");
     QO_TRY(source_visit_files(source, write_file, out));

@@ -10,10 +10,11 @@ static enum levels_kind kind_of(enum approach approach)
 {
     return approach == APPROACH_UNIFORM             ? LEVELS_EVEN
            : approach == APPROACH_EASYQUANT_UNIFORM ? LEVELS_SCALED
+           : approach == APPROACH_CODEBOOK          ? LEVELS_CODEBOOK
                                                     : LEVELS_FREE;
 }
 
-/* Grids have a solver each, free levels that of --solver. */
+/* Grids and codebooks have a solver each, free levels that of --solver. */
 static const char *solver_name(const struct problem *problem, const struct options *options)
 {
     if (problem->kind == LEVELS_FREE)
@@ -37,23 +38,24 @@ static void set_range(const struct options *options, struct problem *problem)
 }
 
 /* The problem that an approach poses; min > max where no element gets a level. */
-static struct problem problem_of(const struct trip *trip, enum approach approach, int bits)
+static struct problem problem_of(const struct trip *trip, const struct plan_result *plan)
 {
     const struct options *options = trip->job->options;
     const struct measurement *m = &trip->measurement;
-    enum kept kept = kept_of(approach);
+    enum kept kept = kept_of(plan->approach);
     const struct keep *keep = &trip->keep[kept];
     bool any = m->moments.count > 0;
     struct problem problem = {
         .histogram = &trip->found_in->histogram,
-        .optimum = &trip_certificate(trip, kept, bits)->optimum,
+        .optimum = &trip_certificate(trip, kept, plan->num_bits)->optimum,
         .lo = keep->lo,
         .hi = keep->hi,
         .min = any ? fmax(m->min, keep->lo) : 1.0,
         .max = any ? fmin(m->max, keep->hi) : 0.0,
         .num_elements = trip->found_on->info->n,
-        .bits = bits,
-        .kind = kind_of(approach),
+        .bits = plan->num_bits,
+        .kind = kind_of(plan->approach),
+        .codebook = plan->codebook,
         .init = options->init,
         .max_iterations = options->max_iterations,
         .tolerance = options->tolerance,
@@ -70,13 +72,14 @@ static bool uses_optimum(const struct problem *problem, const struct solver *sol
            (strcmp(solver->name, "optimal") == 0 || problem->init == INIT_OPTIMAL);
 }
 
-enum status solve_result(struct trip *trip, enum approach approach, struct result *result,
+enum status solve_result(struct trip *trip, const struct plan_result *plan, struct result *result,
                          struct level_table *table)
 {
     enum status status;
     struct job *job = trip->job;
-    struct problem problem = problem_of(trip, approach, result->num_bits);
-    const struct keep *keep = &trip->keep[kept_of(approach)];
+    struct problem problem = problem_of(trip, plan);
+    enum kept kept = kept_of(plan->approach);
+    const struct keep *keep = &trip->keep[kept];
     struct step_context step = {trip->found_on, *keep, problem.min, problem.max, problem.bits};
     problem.look = (struct look){.assign = step_assign, .agree = step_agree, .context = &step};
     const char *name = solver_name(&problem, job->options);
@@ -86,10 +89,12 @@ enum status solve_result(struct trip *trip, enum approach approach, struct resul
     result->solver = solver->name;
     timer_switch(job->timer, PHASE_SOLVE);
     QO_TRY(comm_agree(job->comm, solver->solve(&problem, &result->solution)));
+    if (problem.kind != LEVELS_CODEBOOK)
+        result->solution.scale = NAN;
     result->solve_seconds = timer_switch(job->timer, PHASE_SOLVE);
     comm_broadcast(job->comm, &result->solve_seconds, sizeof result->solve_seconds);
     if (uses_optimum(&problem, solver))
-        result->solve_seconds += trip_certificate(trip, kept_of(approach), problem.bits)->seconds;
+        result->solve_seconds += trip_certificate(trip, kept, problem.bits)->seconds;
     level_table_init(table, problem.bits, result->solution.level, result->solution.k, keep,
                      problem.min, problem.max);
 done:

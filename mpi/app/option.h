@@ -86,7 +86,7 @@ enum option_type {
     TYPE_RANGE,    /* range, range_lo and range_hi, and the bool at `has` */
     TYPE_SHAPE,    /* num_dims and shape: a list */
     TYPE_BITS,     /* bool[9]: a list */
-    TYPE_APPROACH, /* bool[NUM_APPROACHES]: a list of words */
+    TYPE_APPROACH, /* bool[NUM_APPROACHES], audits and num_audits: a list of words */
     TYPE_INPUTS,   /* inputs and num_inputs: a list, from a file or without a name */
     OPTION_NUM_TYPES
 };
@@ -94,6 +94,7 @@ enum option_type {
 /* What must be there for an option to have an effect; option_need.c says when it is. */
 enum option_need {
     NEED_NOTHING,
+    NEED_WIDTH,       /* an approach that has no width of its own */
     NEED_UNIFORM,     /* the approach uniform */
     NEED_FREE_LEVELS, /* an approach whose levels are looked for */
     NEED_LLOYD,       /* such an approach, and the solver lloyd */
@@ -174,9 +175,9 @@ void option_clear(const struct option *option, struct options *options);
 QO_MUST_USE enum status option_add(const struct option_place *place, const char *value,
                                    struct options *options);
 
-/* Room for a value that is not a text of the user's own: 32 dimensions of 19 digits are the
- * longest. */
-#define OPTION_VALUE_BYTES 768
+/* Room for a value that is not a text of the user's own, or is a list of approaches: they may name
+ * files, one of them PATH_MAX long. */
+#define OPTION_VALUE_BYTES 4608
 
 /* Local. The value as on a command line, in `buffer` or in place; NULL where none is set. Not for
  * INPUTs. */

@@ -18,7 +18,7 @@ struct option_kind {
     bool is_list;
 };
 
-/* The lists of option_list.c. */
+/* The lists of option_list.c and option_approach.c. */
 extern const struct option_kind option_kind_bits, option_kind_approach, option_kind_shape,
     option_kind_inputs;
 
@@ -36,6 +36,17 @@ static inline const void *option_field_const(const struct option *option,
 {
     return (const char *)options + option->offset;
 }
+
+/*
+ * Local. Calls add for each part of a list, which is shorter than OPTION_PART_BYTES, or for
+ * approaches, which may name a file, than OPTION_VALUE_BYTES. The separator is never part of a
+ * value.
+ */
+QO_MUST_USE enum status option_add_parts(const struct option_place *place, const char *value,
+                                         char separator, struct options *options,
+                                         enum status (*add)(const struct option_place *place,
+                                                            const char *value,
+                                                            struct options *options));
 
 /* Local. Finds the index of a word of the option; a refusal names the nearest one. */
 QO_MUST_USE enum status option_find_word(const struct option_place *place, const char *value,

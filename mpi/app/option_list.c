@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options that take several values: bit widths, approaches, dimensions, INPUTs. */
+/* Options that take several values: bit widths, dimensions, INPUTs; approaches have a file of their
+ * own. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,20 +8,20 @@
 #include "number.h"
 #include "option_kind.h"
 
-/* Calls add for each part of a list; the separator is never part of a value. An empty part is
- * refused: a list that ends in a comma was cut, or lacks a value. */
-static enum status add_parts(const struct option_place *place, const char *value, char separator,
+/* An empty part is refused: a list that ends in a comma was cut, or lacks a value. */
+enum status option_add_parts(const struct option_place *place, const char *value, char separator,
                              struct options *options,
                              enum status (*add)(const struct option_place *, const char *,
                                                 struct options *))
 {
     const char *begin = value;
     for (;;) {
-        char part[OPTION_PART_BYTES];
+        char part[OPTION_VALUE_BYTES];
         size_t length = strcspn(begin, (char[]){separator, '\0'});
         if (length == 0)
             return option_refuse(place, value, "an element of the list is empty; leave it out");
-        if (length >= OPTION_PART_BYTES)
+        bool has_path = place->option->type == TYPE_APPROACH;
+        if (length >= (has_path ? sizeof part : OPTION_PART_BYTES))
             return option_refuse(place, value,
                                  "an element is longer than any valid one; see --help");
         memcpy(part, begin, length);
@@ -46,7 +47,7 @@ static enum status add_bit(const struct option_place *place, const char *value,
 static enum status add_bits(const struct option_place *place, const char *value,
                             struct options *options)
 {
-    return add_parts(place, value, ',', options, add_bit);
+    return option_add_parts(place, value, ',', options, add_bit);
 }
 
 /* Ascending, whatever the order given: it is the order of the results. */
@@ -65,39 +66,6 @@ static const char *print_bits(const struct option *option, const struct options 
 static void clear_field(const struct option *option, struct options *options)
 {
     memset(option_field(option, options), 0, option->size);
-}
-
-/* The words are the approaches in their order, then `all`. */
-static enum status add_approach(const struct option_place *place, const char *value,
-                                struct options *options)
-{
-    int index;
-    enum status status = option_find_word(place, value, &index);
-    if (status != QO_OK)
-        return status;
-    for (int a = 0; a < NUM_APPROACHES; a++)
-        options->approach[a] |= index == a || index == NUM_APPROACHES;
-    return QO_OK;
-}
-
-static enum status add_approaches(const struct option_place *place, const char *value,
-                                  struct options *options)
-{
-    return add_parts(place, value, ',', options, add_approach);
-}
-
-/* All of them are spelt out: what `all` means may differ in a later build, and a saved run is to be
- * repeated as it was. */
-static const char *print_approaches(const struct option *option, const struct options *options,
-                                    char *buffer)
-{
-    size_t used = 0;
-    buffer[0] = '\0';
-    for (int a = 0; a < NUM_APPROACHES; a++)
-        if (options->approach[a])
-            used += (size_t)snprintf(buffer + used, OPTION_VALUE_BYTES - used, "%s%s",
-                                     used ? "," : "", option->words[a]);
-    return used ? buffer : NULL;
 }
 
 /* Any further dimension must keep the number of elements within int64. */
@@ -129,7 +97,7 @@ static enum status add_dimension(const struct option_place *place, const char *v
 static enum status add_shape(const struct option_place *place, const char *value,
                              struct options *options)
 {
-    return add_parts(place, value, strchr(value, ',') ? ',' : 'x', options, add_dimension);
+    return option_add_parts(place, value, strchr(value, ',') ? ',' : 'x', options, add_dimension);
 }
 
 /* Not 0 dimensions: that is the shape of a scalar. */
@@ -195,7 +163,5 @@ static const char *print_nothing(const struct option *option, const struct optio
 }
 
 const struct option_kind option_kind_bits = {clear_field, add_bits, print_bits, true};
-const struct option_kind option_kind_approach = {clear_field, add_approaches, print_approaches,
-                                                 true};
 const struct option_kind option_kind_shape = {clear_shape, add_shape, print_shape, true};
 const struct option_kind option_kind_inputs = {clear_inputs, add_input, print_nothing, true};

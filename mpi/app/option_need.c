@@ -30,11 +30,17 @@ static bool has_easyquant(const struct options *options)
     return options->approach[APPROACH_EASYQUANT] || options->approach[APPROACH_EASYQUANT_UNIFORM];
 }
 
+/* Of a codebook the number of values tells. */
+static bool has_width(const struct options *options)
+{
+    return has_uniform(options) || has_free_levels(options) || has_easyquant(options);
+}
+
 /* All but a grid over a range that is given, or that two elements set. */
 static bool has_search(const struct options *options)
 {
     bool best_range = options->has_range && options->range == RANGE_OPTIMAL;
-    return has_free_levels(options) || has_easyquant(options) ||
+    return has_free_levels(options) || has_easyquant(options) || options->num_audits > 0 ||
            (has_uniform(options) && best_range);
 }
 
@@ -79,6 +85,7 @@ static const struct {
     bool (*is_met)(const struct options *options);
     const char *text; /* behind "has no effect" */
 } needs[OPTION_NUM_NEEDS] = {
+    [NEED_WIDTH] = {has_width, "without an approach but codebooks, whose widths are their own"},
     [NEED_UNIFORM] = {has_uniform, "without the approach uniform"},
     [NEED_FREE_LEVELS] = {has_free_levels, "without the approach non-uniform or easyquant"},
     [NEED_LLOYD] = {has_lloyd, "without --solver lloyd for the approach non-uniform or easyquant"},

@@ -159,7 +159,10 @@ static const struct option table[OPTION_NUM] = {
          .help = "uniform: equally spaced levels over --range. non-uniform: free levels of "
                  "least squared error. easyquant: elements beyond --threshold are kept "
                  "exactly, free levels for the rest. easyquant-uniform: the same outliers, and for "
-                 "the rest whole multiples of one scale."},
+                 "the rest whole multiples of one scale. And fixed codebooks, whatever --num_bits, "
+                 "each with the scale of least squared error: nf4, af4, fp4, e2m1, iq4_nl, max2 to "
+                 "max256 (the best so many levels for normal numbers), fixed:FILE (numbers in a "
+                 "text or .npy)."},
     [OPTION_NUM_BITS] =
         {.name = "num_bits",
          .group = GROUP_QUANTIZER,
@@ -169,6 +172,7 @@ static const struct option table[OPTION_NUM] = {
          .fallback = "3",
          .lo = 1,
          .hi = 8,
+         .need = NEED_WIDTH,
          .run_only = true,
          .help = "Bits of a code, 1 to 8: at most 2^B levels. A width named twice is taken "
                  "once."},

@@ -505,11 +505,31 @@ static bool is_number(const struct option *option)
            option->type == TYPE_TIME;
 }
 
+/* What YAML may take for something else, such as a file's name, is quoted. */
+static void write_list(FILE *out, const char *value)
+{
+    static const char plain[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-";
+    char part[OPTION_VALUE_BYTES];
+    fputc('[', out);
+    for (size_t length; *value; value += length) {
+        length = strcspn(value, ",");
+        snprintf(part, sizeof part, "%.*s", (int)length, value);
+        if (strspn(part, plain) == length)
+            fputs(part, out);
+        else
+            write_quoted(out, part);
+        length += value[length] == ',';
+        if (value[length] != '\0')
+            fputc(',', out);
+    }
+    fputc(']', out);
+}
+
 static void write_value(FILE *out, const struct option *option, const char *value)
 {
     fprintf(out, "%s: ", option->name);
     if (option_is_list(option))
-        fprintf(out, "[%s]", value);
+        write_list(out, value);
     else if (is_number(option) || option->type == TYPE_FLAG)
         fputs(value, out);
     else

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "audit.h"
 #include "reduce.h"
 #include "solver.h"
 #include "source.h"
@@ -17,7 +18,8 @@ enum approach {
     APPROACH_NON_UNIFORM,
     APPROACH_EASYQUANT,
     APPROACH_EASYQUANT_UNIFORM,
-    NUM_APPROACHES
+    NUM_APPROACHES,
+    APPROACH_CODEBOOK = NUM_APPROACHES /* a fixed codebook; several may be wanted */
 };
 
 enum when { WHEN_AUTO, WHEN_ALWAYS, WHEN_NEVER };
@@ -41,6 +43,8 @@ struct options {
     char *include, *exclude; /* or NULL */
     bool ignore_fills;       /* --fill_values use */
     bool approach[NUM_APPROACHES];
+    struct audit *audits; /* [num_audits], or NULL: fixed codebooks that are wanted too */
+    int num_audits;
     bool bits[9]; /* bits[b]: b bits are wanted */
     double threshold;
     bool has_range; /* else: -4:4 for built-in vectors, minmax for others */
@@ -69,7 +73,8 @@ struct options {
     bool verbose, quiet, dry_run, selftest;
 };
 
-/* Pure. "uniform", "non-uniform", "easyquant", "easyquant-uniform". */
+/* Pure. "uniform", "non-uniform", "easyquant", "easyquant-uniform". Codebooks have names of their
+ * own. */
 const char *approach_name(enum approach approach);
 
 /*

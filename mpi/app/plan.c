@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 
+#include "result_file.h"
+
 /* A vector is small up to so many elements. Finding levels, most of the work, is not cut anyway;
  * measuring and encoding are, by blocks, but no more than four ranks could share these, and two or
  * more such vectors keep as many ranks busy without. */
@@ -12,9 +14,11 @@
 
 int plan_code_bits(const struct options *options)
 {
-    int bits = options->no_output ? 0 : 8;
-    while (bits > 1 && !options->bits[bits])
-        bits--;
+    int bits = 0, num = options->no_output ? 0 : plan_num_results(options);
+    for (int r = 0; r < num; r++) {
+        struct plan_result result = plan_result(options, r);
+        bits = result.num_bits > bits ? result.num_bits : bits;
+    }
     return bits;
 }
 
@@ -25,13 +29,43 @@ int64_t plan_sample_bytes(const struct options *options, const struct vector_inf
     return shard_largest(options->sample_size, size) * (int64_t)element_size(info->type);
 }
 
+_Static_assert(8 * NUM_APPROACHES + AUDIT_MOST <= RESULT_FILE_MAX_RESULTS,
+               "a file has no room for all results of a vector");
+
 int plan_num_results(const struct options *options)
 {
-    int count = 0;
+    int count = options->num_audits;
     for (int bits = 1; bits <= 8; bits++)
         for (int a = 0; a < NUM_APPROACHES; a++)
             count += options->bits[bits] && options->approach[a];
     return count;
+}
+
+/* Result r of those of one width, if there are so many; *r becomes what is left to be skipped. */
+static bool find_result(const struct options *options, int bits, int *r, struct plan_result *result)
+{
+    for (enum approach a = 0; a < NUM_APPROACHES; a++) {
+        if (!options->bits[bits] || !options->approach[a] || (*r)-- > 0)
+            continue;
+        *result = (struct plan_result){.approach = a, .name = approach_name(a), .num_bits = bits};
+        return true;
+    }
+    for (int i = 0; i < options->num_audits; i++) {
+        const struct audit *audit = &options->audits[i];
+        if (codebook_bits(&audit->book) != bits || (*r)-- > 0)
+            continue;
+        *result = (struct plan_result){APPROACH_CODEBOOK, audit->name, bits, &audit->book};
+        return true;
+    }
+    return false;
+}
+
+struct plan_result plan_result(const struct options *options, int r)
+{
+    struct plan_result result = {.num_bits = 0};
+    for (int bits = 1; bits <= 8 && !find_result(options, bits, &r, &result); bits++)
+        ;
+    return result;
 }
 
 bool plan_is_small(const struct options *options, const struct vector_info *info)

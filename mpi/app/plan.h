@@ -22,8 +22,18 @@ struct walk_plan plan_vector(const struct options *options, const struct vector_
  */
 int plan_readings(const struct options *options);
 
-/* How many results a vector has. */
+/* A result that a vector is to have. */
+struct plan_result {
+    enum approach approach;
+    const char *name; /* of the approach */
+    int num_bits;
+    const struct codebook *codebook; /* of APPROACH_CODEBOOK; else NULL */
+};
+
+/* How many results a vector has; and one of them: they come in the order of bits, then approaches,
+ * then codebooks as they were asked for. At most RESULT_FILE_MAX_RESULTS. */
 int plan_num_results(const struct options *options);
+struct plan_result plan_result(const struct options *options, int r);
 
 /*
  * Whether a vector is one of those that, if there are two or more, are dealt onto ranks whole
@@ -32,7 +42,7 @@ int plan_num_results(const struct options *options);
  */
 bool plan_is_small(const struct options *options, const struct vector_info *info);
 
-/* The largest number of bits that a code has; 0 where no codes are written. */
+/* The largest number of bits that a code has, codebooks included; 0 where no codes are written. */
 int plan_code_bits(const struct options *options);
 
 #endif

@@ -285,22 +285,20 @@ static enum status solve_all(struct trip *trip)
 {
     enum status status = QO_OK;
     struct job *job = trip->job;
-    for (int bits = 1; bits <= 8; bits++) {
-        for (enum approach a = 0; a < NUM_APPROACHES; a++) {
-            if (!job->options->bits[bits] || !job->options->approach[a])
-                continue;
-            int r = trip->out->num_results++;
-            trip->approach[r] = a;
-            struct result *result = &trip->out->results[r];
-            *result = (struct result){.approach = approach_name(a),
-                                      .num_bits = bits,
-                                      .threshold = job->options->threshold,
-                                      .sample_excess = NAN,
-                                      .has_codes = trip_has_codes(trip)};
-            progress_show(&job->progress, "%s: %s, %d bits", trip->walk.info->name,
-                          result->approach, bits);
-            QO_TRY(solve_result(trip, a, result, &trip->table[r]));
-        }
+    int num = plan_num_results(job->options);
+    while (trip->out->num_results < num) {
+        int r = trip->out->num_results++;
+        struct plan_result plan = plan_result(job->options, r);
+        struct result *result = &trip->out->results[r];
+        trip->approach[r] = plan.approach;
+        *result = (struct result){.approach = plan.name,
+                                  .num_bits = plan.num_bits,
+                                  .threshold = job->options->threshold,
+                                  .sample_excess = NAN,
+                                  .has_codes = trip_has_codes(trip)};
+        progress_show(&job->progress, "%s: %s, %d bits", trip->walk.info->name, plan.name,
+                      plan.num_bits);
+        QO_TRY(solve_result(trip, &plan, result, &trip->table[r]));
     }
 done:
     return status;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "result_file.h"
 #include "solver_table.h"
 
 /*
@@ -17,8 +18,9 @@ enum direction { COUNT, PACK, UNPACK };
 
 struct stream {
     enum direction direction;
-    int64_t *to;         /* PACK */
-    const int64_t *from; /* UNPACK: [n] */
+    const struct options *options; /* not to COUNT */
+    int64_t *to;                   /* PACK */
+    const int64_t *from;           /* UNPACK: [n] */
     int64_t at, n;
     int64_t num_elements; /* of the vector: what is counted is not more */
     bool is_bad;          /* UNPACK: a value that cannot be, or no more words */
@@ -78,16 +80,24 @@ static void pass_real(struct stream *stream, double *value)
         memcpy(value, &word, sizeof word);
 }
 
+/* Approaches, and behind them the codebooks of this run. */
+static const char *name_of(const struct options *options, int64_t index)
+{
+    return index < NUM_APPROACHES ? approach_name((enum approach)index)
+                                  : options->audits[index - NUM_APPROACHES].name;
+}
+
 /* Addresses differ from rank to rank: an approach travels as its number. */
 static void pass_approach(struct stream *stream, const char **name)
 {
-    int64_t index = 0;
-    if (stream->direction != UNPACK)
-        while (index < NUM_APPROACHES && strcmp(approach_name((enum approach)index), *name) != 0)
+    const struct options *options = stream->options;
+    int64_t index = 0, num = options ? NUM_APPROACHES + options->num_audits : 1;
+    if (stream->direction == PACK)
+        while (index < num && strcmp(name_of(options, index), *name) != 0)
             index++;
-    pass_integer(stream, &index, 0, NUM_APPROACHES - 1);
+    pass_integer(stream, &index, 0, num - 1);
     if (stream->direction == UNPACK)
-        *name = approach_name((enum approach)index);
+        *name = name_of(options, index);
 }
 
 /* And a solver as its place in this list, which only grows at its end: checkpoints hold it. */
@@ -202,6 +212,7 @@ static enum status pass_result(struct stream *stream, struct result *result)
     pass_solver(stream, &result->solver);
     pass_real(stream, &result->threshold);
     pass_levels(stream, solution, result->num_bits);
+    pass_real(stream, &solution->scale);
     pass_int(stream, &solution->iterations, 0, INT_MAX);
     pass_bool(stream, &solution->converged);
     QO_TRY(pass_steps(stream, solution));
@@ -213,15 +224,12 @@ done:
     return status;
 }
 
-/* Each approach once with each number of bits, at most. */
-#define MAX_RESULTS (8 * NUM_APPROACHES)
-
 static enum status pass_vector(struct stream *stream, struct report_vector *vector)
 {
     enum status status = QO_OK;
     int num_results = vector->num_results;
     pass_stats(stream, &vector->stats);
-    pass_int(stream, &num_results, 0, MAX_RESULTS);
+    pass_int(stream, &num_results, 0, RESULT_FILE_MAX_RESULTS);
     if (stream->direction == UNPACK && num_results > 0) {
         QO_TRY(memory_alloc("results", num_results, sizeof *vector->results, &vector->results));
         vector->num_results = num_results;
@@ -248,15 +256,17 @@ int64_t record_vector_words(const struct report_vector *vector)
     return pass_out(&(struct stream){.direction = COUNT}, vector);
 }
 
-void record_vector_pack(const struct report_vector *vector, int64_t *words)
+void record_vector_pack(const struct options *options, const struct report_vector *vector,
+                        int64_t *words)
 {
-    (void)pass_out(&(struct stream){.direction = PACK, .to = words}, vector);
+    (void)pass_out(&(struct stream){.direction = PACK, .options = options, .to = words}, vector);
 }
 
-enum status record_vector_unpack(const int64_t *words, int64_t n, struct report_vector *out)
+enum status record_vector_unpack(const struct options *options, const int64_t *words, int64_t n,
+                                 struct report_vector *out)
 {
     enum status status;
-    struct stream stream = {.direction = UNPACK, .from = words, .n = n};
+    struct stream stream = {.direction = UNPACK, .options = options, .from = words, .n = n};
     stream.num_elements = out->info ? out->info->n : INT64_MAX;
     *out = (struct report_vector){.info = out->info};
     QO_TRY(pass_vector(&stream, out));

@@ -15,16 +15,18 @@
 /* Pure. The words of a vector that is finished, or has no results. */
 int64_t record_vector_words(const struct report_vector *vector);
 
-/* Local. Fills words[record_vector_words(vector)]. */
-void record_vector_pack(const struct report_vector *vector, int64_t *words);
+/* Local. Fills words[record_vector_words(vector)]. The options are those of the run: codebooks are
+ * known by their place among them. */
+void record_vector_pack(const struct options *options, const struct report_vector *vector,
+                        int64_t *words);
 
 /*
  * Local. Sets the stats and results of *out from words[n]; out->info is not touched, and may be
- * NULL. Names point to constants, and levels behind the k-th are 0. QO_DATA: the words are not what
- * record_vector_pack makes, or say what no result can be; QO_NO_MEMORY. For report_vector_clear;
- * after a failure there are no results.
+ * NULL. Names point to constants or into the options, and levels behind the k-th are 0. QO_DATA:
+ * the words are not what record_vector_pack makes, or say what no result can be; QO_NO_MEMORY. For
+ * report_vector_clear; after a failure there are no results.
  */
-QO_MUST_USE enum status record_vector_unpack(const int64_t *words, int64_t n,
-                                             struct report_vector *out);
+QO_MUST_USE enum status record_vector_unpack(const struct options *options, const int64_t *words,
+                                             int64_t n, struct report_vector *out);
 
 #endif

@@ -44,7 +44,7 @@ void replay_record(struct job *job, int index, const struct report_vector *vecto
     words[WORD_RESULTS] = num;
     for (int64_t i = 0; i < 3 * num; i++)
         words[NUM_HEAD_WORDS + i] = place ? place[i] : -1;
-    record_vector_pack(vector, words + head);
+    record_vector_pack(job->options, vector, words + head);
     journal_end_vector(job->journal, index, n, words);
     memory_free(words);
 }
@@ -59,7 +59,7 @@ static enum status unpack(struct replay *replay, int64_t n)
     QO_CHECK(0 <= num && num <= RESULT_FILE_MAX_RESULTS && head <= n && 0 <= bins &&
                  bins <= HISTOGRAM_PLOT_BINS,
              QO_DATA, "%s: its record is damaged", replay->out->info->name);
-    QO_TRY(record_vector_unpack(words + head, n - head, replay->out));
+    QO_TRY(record_vector_unpack(replay->job->options, words + head, n - head, replay->out));
     QO_CHECK(replay->out->num_results == num, QO_DATA, "%s: its record is damaged",
              replay->out->info->name);
     replay->out->stats.plot_bins = (int)bins;

@@ -142,21 +142,15 @@ void report_clear(struct report *report)
     *report = (struct report){0};
 }
 
-static int count_results(const struct options *options, int bits)
-{
-    int count = 0;
-    for (int a = 0; a < NUM_APPROACHES; a++)
-        count += options->bits[bits] && options->approach[a];
-    return count;
-}
-
 int64_t report_output_bytes(const struct report *report)
 {
     int64_t bytes = 0;
-    for (int i = 0; report->output && i < report->num_vectors; i++)
-        for (int b = 1; b <= 8; b++)
-            bytes += count_results(report->options, b) *
-                     ((report->vectors[i].info->n * b + 7) / 8 + ((int64_t)8 << b));
+    int num_results = report->output ? plan_num_results(report->options) : 0;
+    for (int r = 0; r < num_results; r++) {
+        int b = plan_result(report->options, r).num_bits;
+        for (int i = 0; i < report->num_vectors; i++)
+            bytes += (report->vectors[i].info->n * b + 7) / 8 + ((int64_t)8 << b);
+    }
     return bytes;
 }
 

@@ -70,6 +70,7 @@ static json_t *result_object(struct builder *b, const struct result *r)
     put(b, object, "solver", json_string(r->solver));
     put(b, object, "threshold", number(r->threshold));
     put(b, object, "levels", levels);
+    put(b, object, "scale", number(r->solution.scale));
     put(b, object, "mse", number(r->mse));
     put(b, object, "rmse", number(r->rmse));
     put(b, object, "l2_norm", number(r->l2_norm));

@@ -26,31 +26,48 @@ static void format_gap(const struct result *result, char text[16])
         snprintf(text, 16, "%.2g", result->optimality_gap);
 }
 
-static void print_result(const char *name, int width, const struct result *result)
+/* The widths of the columns of names. */
+struct widths {
+    int vector, approach;
+};
+
+static int wider(int width, const char *name)
+{
+    int length = (int)strlen(name);
+    return length > width ? length : width;
+}
+
+static struct widths widths_of(const struct report *report)
+{
+    struct widths widths = {6, 17};
+    for (int i = 0; i < report->num_vectors; i++)
+        widths.vector = wider(widths.vector, report->vectors[i].info->name);
+    for (int i = 0; i < report->options->num_audits; i++)
+        widths.approach = wider(widths.approach, report->options->audits[i].name);
+    return widths;
+}
+
+static void print_result(const char *name, struct widths widths, const struct result *result)
 {
     char db[16], gap[16];
     format_db(result, db);
     format_gap(result, gap);
-    printf("%-*s  %-17s %4d  %13.7e %13.7e %8s %13.7e %8s %11lld %9.4f %9.4f\n", width, name,
-           result->approach, result->num_bits, result->l2_norm, result->rmse, db,
+    printf("%-*s  %-*s %4d  %13.7e %13.7e %8s %13.7e %8s %11lld %9.4f %9.4f\n", widths.vector, name,
+           widths.approach, result->approach, result->num_bits, result->l2_norm, result->rmse, db,
            result->max_abs_error, gap, (long long)result->outlier_count, result->bits_per_value,
            result->solve_seconds + result->encode_seconds);
 }
 
 void report_results(const struct report *report)
 {
-    int width = 6;
-    for (int i = 0; i < report->num_vectors; i++) {
-        int length = (int)strlen(report->vectors[i].info->name);
-        width = length > width ? length : width;
-    }
-    printf("%-*s  %-17s %4s  %13s %13s %8s %13s %8s %11s %9s %9s\n", width, "vector", "approach",
-           "bits", "l2_norm", "rmse", "sqnr_db", "max_error", "gap", "outliers", "bits/val",
-           "seconds");
+    struct widths widths = widths_of(report);
+    printf("%-*s  %-*s %4s  %13s %13s %8s %13s %8s %11s %9s %9s\n", widths.vector, "vector",
+           widths.approach, "approach", "bits", "l2_norm", "rmse", "sqnr_db", "max_error", "gap",
+           "outliers", "bits/val", "seconds");
     for (int i = 0; i < report->num_vectors; i++) {
         const struct report_vector *vector = &report->vectors[i];
         for (int r = 0; r < vector->num_results; r++)
-            print_result(vector->info->name, width, &vector->results[r]);
+            print_result(vector->info->name, widths, &vector->results[r]);
     }
     fflush(stdout);
 }

@@ -6,6 +6,7 @@
 
 #include "log.h"
 #include "number.h"
+#include "plan.h"
 #include "report.h"
 
 /* A name of word characters only, as the exercise's analysis script matches it. */
@@ -15,13 +16,21 @@ static void print_word(FILE *file, const char *name)
         fputc(isalnum((unsigned char)*c) ? *c : '_', file);
 }
 
-/* The heading of an approach there. */
-static const char *heading(const char *approach)
+/* The heading of an approach there: "Non-Uniform", "Nf4". */
+static void print_heading(FILE *file, const char *approach)
 {
-    return strcmp(approach, "uniform") == 0       ? "Uniform"
-           : strcmp(approach, "non-uniform") == 0 ? "Non-Uniform"
-           : strcmp(approach, "easyquant") == 0   ? "Easyquant"
-                                                  : "Easyquant-Uniform";
+    for (const char *c = approach; *c; c++)
+        fputc(c == approach || c[-1] == '-' ? toupper((unsigned char)*c) : *c, file);
+    fputs(" Quantization:\n", file);
+}
+
+/* Whether a vector has results of this width. */
+static bool has_width(const struct options *options, int bits)
+{
+    for (int r = 0; r < plan_num_results(options); r++)
+        if (plan_result(options, r).num_bits == bits)
+            return true;
+    return false;
 }
 
 /* One block: the results of a vector at one bit width. */
@@ -39,7 +48,8 @@ static void print_block(FILE *file, const struct report *report, const struct re
         if (result->num_bits != bits)
             continue;
         number_print_repr(result->l2_norm, norm, sizeof norm);
-        fprintf(file, "%s Quantization:\nL2 Norm: %s\n", heading(result->approach), norm);
+        print_heading(file, result->approach);
+        fprintf(file, "L2 Norm: %s\n", norm);
         fprintf(file, "Latency: %.4f seconds\n\n", result->solve_seconds + result->encode_seconds);
     }
     fputs("--------------------------------------------------\n\n\n", file);
@@ -56,7 +66,7 @@ enum status report_write_text(const struct report *report)
     off_t before = ftello(file); /* where an append begins: the end */
     for (int i = 0; i < report->num_vectors; i++)
         for (int bits = 1; bits <= 8; bits++)
-            if (report->options->bits[bits])
+            if (has_width(report->options, bits))
                 print_block(file, report, &report->vectors[i], bits);
     errno = 0;
     bool failed = fflush(file) != 0 || ferror(file) || fsync(fileno(file)) != 0;

@@ -4,6 +4,7 @@
 
 #include "measure.h"
 #include "optimal.h"
+#include "plan.h"
 #include "quantize.h"
 #include "sample.h"
 #include "encode.h"
@@ -44,8 +45,8 @@ enum kept kept_of(enum approach approach);
 /* Pure. The certificate of a bit width. */
 struct certificate *trip_certificate(const struct trip *trip, enum kept kept, int bits);
 
-/* Pure. Whether an approach asked for gives levels to these elements. */
-bool trip_needs(const struct trip *trip, enum kept kept);
+/* Pure. Whether a result asked for gives levels of this width to these elements. */
+bool trip_needs(const struct trip *trip, enum kept kept, int bits);
 
 /*
  * Collective. Finds the optimum for all elements that some approach gives levels, for every bit
@@ -55,10 +56,10 @@ bool trip_needs(const struct trip *trip, enum kept kept);
 QO_MUST_USE enum status certify_vector(struct trip *trip);
 
 /*
- * Collective. Finds the levels of one result, whose approach and bits are set: the solution and
- * solve_seconds. The same status and levels on every rank.
+ * Collective. Finds the levels of one result as it is planned: the solution and solve_seconds. The
+ * same status and levels on every rank.
  */
-QO_MUST_USE enum status solve_result(struct trip *trip, enum approach approach,
+QO_MUST_USE enum status solve_result(struct trip *trip, const struct plan_result *plan,
                                      struct result *result, struct level_table *table);
 
 /* Local. Tells that a vector's certificate stays above --gap; 0 says that none does. */

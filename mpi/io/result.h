@@ -28,7 +28,8 @@ struct vector_stats {
 };
 
 struct result {
-    const char *approach; /* "uniform", "non-uniform", "easyquant", "easyquant-uniform" */
+    const char *approach; /* "uniform", "non-uniform", "easyquant", "easyquant-uniform",
+                           * or a codebook's name of at most 63 bytes */
     int num_bits;
     const char *solver;
     double threshold; /* of --threshold, whatever the approach */

@@ -54,7 +54,7 @@ struct result_file {
 #define OBJECT_BYTES ((int64_t)24 << 10)
 
 /* Behind the name of a vector in that of a result, and before it. */
-#define RESULT_NAME_BYTES 64
+#define RESULT_NAME_BYTES 96
 
 /* Names are kept in pieces of so many bytes, or larger ones. */
 #define NAME_STORE_BYTES ((size_t)64 << 10)
@@ -487,6 +487,7 @@ static enum status write_figures(struct h5_output *output, hid_t group, const st
         {"solve_seconds", result->solve_seconds},
         {"encode_seconds", result->encode_seconds},
         {"threshold", result->threshold},
+        {"scale", result->solution.scale},
     };
     for (size_t i = 0; i < sizeof reals / sizeof reals[0]; i++)
         QO_TRY(h5_output_real(output, group, reals[i].name, reals[i].value));

@@ -14,7 +14,12 @@
 enum { NUM_RESULTS = 3, NUM_STEPS = 5 };
 
 /* Words of the stats and of the number of results, and of a result but for levels and steps. */
-enum { NUM_ORIGINAL = 2, VECTOR_WORDS = 9 + NUM_ORIGINAL, RESULT_WORDS = 24 + 32 };
+enum { NUM_ORIGINAL = 2, VECTOR_WORDS = 9 + NUM_ORIGINAL, RESULT_WORDS = 25 + 32 };
+
+/* The options of the run, which has two codebooks. */
+static struct audit audits[2] = {{.name = "nf4", .book = {.k = 16}},
+                                 {.name = "fixed-x.y", .book = {.k = 2}}};
+static const struct options options = {.audits = audits, .num_audits = 2};
 
 /* A vector with three results: of few levels, of 256, and of one with a history. */
 struct scene {
@@ -60,6 +65,7 @@ static void make_result(struct result *result, int r)
     for (int b = 0; b < HISTOGRAM_ERROR_BINS; b++)
         result->error_share[b] = (float)(b + r) / 64;
     result->solution.k = k[r];
+    result->solution.scale = r == 1 ? -0.75 : marked_nan(19);
     result->solution.iterations = 1000000 - r;
     result->solution.converged = r == 1;
     for (int i = 0; i < k[r]; i++)
@@ -92,7 +98,7 @@ static void make_scene(struct scene *scene)
     scene->num_words = record_vector_words(&scene->vector);
     scene->words = calloc((size_t)scene->num_words, sizeof *scene->words);
     assert_non_null(scene->words);
-    record_vector_pack(&scene->vector, scene->words);
+    record_vector_pack(&options, &scene->vector, scene->words);
 }
 
 /* Unpacks words that can be anything; whatever comes, nothing is left behind. */
@@ -100,7 +106,7 @@ static enum status try_words(const struct scene *scene, const int64_t *words, in
 {
     struct report_vector out = {.info = &scene->info, .num_results = 7}; /* not to be cleared */
     status_clear();
-    enum status status = record_vector_unpack(words, n, &out);
+    enum status status = record_vector_unpack(&options, words, n, &out);
     assert_ptr_equal(out.info, &scene->info);
     if (status == QO_OK) {
         report_vector_clear(&out);
@@ -134,6 +140,7 @@ static void assert_same_result(const struct result *a, const struct result *b)
     /* Both were zeroed before they were filled, with their padding. */
     assert_memory_equal(x.solution.level, y.solution.level, sizeof x.solution.level);
     assert_int_equal(x.solution.k, y.solution.k);
+    assert_same_bits(x.solution.scale, y.solution.scale);
     assert_int_equal(x.solution.iterations, y.solution.iterations);
     assert_int_equal(x.solution.converged, y.solution.converged);
     assert_int_equal(x.num_bits, y.num_bits);
@@ -163,7 +170,7 @@ static void test_a_field_lost_on_the_way(void **state)
     struct scene scene;
     make_scene(&scene);
     struct report_vector out = {.info = &scene.info};
-    assert_int_equal(record_vector_unpack(scene.words, scene.num_words, &out), QO_OK);
+    assert_int_equal(record_vector_unpack(&options, scene.words, scene.num_words, &out), QO_OK);
     assert_memory_equal(&out.stats, &scene.vector.stats, sizeof out.stats);
     assert_int_equal(out.num_results, NUM_RESULTS);
     for (int r = 0; r < NUM_RESULTS; r++)
@@ -185,7 +192,7 @@ static void test_a_new_field_forgotten(void **state)
     assert_int_equal(sizeof(struct vector_stats), (10 + RESULT_MOST_ORIGINAL) * 8);
     assert_int_equal(sizeof(struct result),
                      20 * 8 + HISTOGRAM_ERROR_BINS * 4 + sizeof(struct solution));
-    assert_int_equal(sizeof(struct solution), 4 * 8 + 256 * 8);
+    assert_int_equal(sizeof(struct solution), 5 * 8 + 256 * 8);
     assert_int_equal(sizeof(struct step), 3 * 8);
     free(scene.words);
 }
@@ -199,8 +206,8 @@ static void test_a_vector_without_results(void **state)
     enum { NUM_WORDS = VECTOR_WORDS - NUM_ORIGINAL };
     int64_t words[NUM_WORDS];
     assert_int_equal(record_vector_words(&none), NUM_WORDS);
-    record_vector_pack(&none, words);
-    assert_int_equal(record_vector_unpack(words, NUM_WORDS, &out), QO_OK);
+    record_vector_pack(&options, &none, words);
+    assert_int_equal(record_vector_unpack(&options, words, NUM_WORDS, &out), QO_OK);
     assert_int_equal(out.num_results, 0);
     report_vector_clear(&out);
     free(scene.words);
@@ -212,15 +219,18 @@ static void test_an_approach_or_solver_that_has_no_number(void **state)
     static const char *const solvers[] = {"uniform", "lloyd", "optimal"};
     struct scene scene;
     make_scene(&scene);
-    for (int a = 0; a < NUM_APPROACHES; a++) {
+    for (int a = 0; a < NUM_APPROACHES + 2; a++) {
+        const char *name =
+            a < NUM_APPROACHES ? approach_name((enum approach)a) : audits[a - NUM_APPROACHES].name;
         for (int s = 0; s < 3; s++) {
             struct report_vector out = {.info = &scene.info};
-            scene.results[0].approach = approach_name((enum approach)a);
+            scene.results[0].approach = name;
             scene.results[0].solver = solvers[s];
-            record_vector_pack(&scene.vector, scene.words);
+            record_vector_pack(&options, &scene.vector, scene.words);
             assert_ptr_equal(scene.results[0].solver, solvers[s]);
-            assert_int_equal(record_vector_unpack(scene.words, scene.num_words, &out), QO_OK);
-            assert_ptr_equal(out.results[0].approach, approach_name((enum approach)a));
+            assert_int_equal(record_vector_unpack(&options, scene.words, scene.num_words, &out),
+                             QO_OK);
+            assert_ptr_equal(out.results[0].approach, name);
             assert_string_equal(out.results[0].solver, solvers[s]);
             report_vector_clear(&out);
         }
@@ -266,7 +276,7 @@ static void test_words_that_cannot_be_are_believed(void **state)
         {10, 33},
         {10, INT64_MAX},
         {first + 0, -1}, /* approach */
-        {first + 0, NUM_APPROACHES},
+        {first + 0, NUM_APPROACHES + 2},
         {first + 1, 0}, /* bits */
         {first + 1, 2},
         {first + 1, 9},
@@ -282,17 +292,17 @@ static void test_words_that_cannot_be_are_believed(void **state)
         {first + 6, nan},
         {first + 6, 0x7ff0000000000000},
         {first + 7, 0x4024000000000000}, /* 10: above the next */
-        {first + 10, -1},                /* iterations */
-        {first + 10, 1ll << 31},
-        {first + 11, 2}, /* converged */
-        {first + 12, 1}, /* steps */
-        {first + 12, -1},
-        {first + 12, INT64_MAX},
-        {first + 12, INT32_MAX},
-        {first + 19, 1001}, /* outliers */
-        {first + 19, -1},
-        {first + 23, 1001}, /* sample */
-        {first + 27, 2},    /* has_codes */
+        {first + 11, -1},                /* iterations */
+        {first + 11, 1ll << 31},
+        {first + 12, 2}, /* converged */
+        {first + 13, 1}, /* steps */
+        {first + 13, -1},
+        {first + 13, INT64_MAX},
+        {first + 13, INT32_MAX},
+        {first + 20, 1001}, /* outliers */
+        {first + 20, -1},
+        {first + 24, 1001}, /* sample */
+        {first + 28, 2},    /* has_codes */
     };
     struct scene scene;
     make_scene(&scene);
