@@ -4,12 +4,14 @@
 program.
 
     check_result.py quantized.h5 [--input NAME=FILE[:DATASET]]... [--restored FILE] [--quiet]
+                    [--codebook fixed-NAME=FILE]...
 
-Without --input: structure, types, ranges, the sizes of all parts, unused bits. With the vector's
+Without --input: structure, types, ranges, the sizes of all parts, unused bits, and that levels of a
+codebook are its values times the scale; those of a file are read with --codebook. With the vector's
 original also: mean and std (exactly, for small vectors), which elements are outliers, every code,
 and every figure; the squared error is summed in the order that the program promises and has to
-agree to the last bit. With --restored: the vectors in that file are what the result file decodes
-to.
+agree to the last bit; and no other scale of a codebook may have a smaller error. With --restored:
+the vectors in that file are what the result file decodes to.
 
 NAME is the vector's path below /vectors. FILE is HDF5 with :DATASET, .npy, .safetensors with
 :TENSOR, or raw .f16 .f32 .f64. Exit code 0 only if everything holds.
@@ -31,6 +33,7 @@ RESULT = {
     "num_bits",
     "solver",
     "threshold",
+    "scale",
     "mse",
     "rmse",
     "l2_norm",
@@ -63,6 +66,52 @@ ROOT = {
     "source",
 }
 LONG_TEXTS = {"command_line", "options", "source"}  # These may be datasets of the root group.
+APPROACHES = {"uniform", "non-uniform", "easyquant", "easyquant-uniform"}
+# Published codebooks, up to the scale: QLoRA (arXiv 2305.14314), appendix E; arXiv 2306.06965 for
+# blocks of 64; bitsandbytes' 4-bit floats; OCP Microscaling Formats 1.0; llama.cpp's IQ4_NL.
+NF4_BELOW = [
+    1.0,
+    0.6961928009986877,
+    0.5250730514526367,
+    0.39491748809814453,
+    0.28444138169288635,
+    0.18477343022823334,
+    0.09105003625154495,
+]
+NF4_ABOVE = [
+    0.07958029955625534,
+    0.16093020141124725,
+    0.24611230194568634,
+    0.33791524171829224,
+    0.44070982933044434,
+    0.5626170039176941,
+    0.7229568362236023,
+    1.0,
+]
+AF4_BELOW = [1.0, 0.69441008, 0.51243739, 0.3736951, 0.25607552, 0.14982478, 0.04934812]
+AF4_ABOVE = [
+    0.04273164,
+    0.12934483,
+    0.21961274,
+    0.31675666,
+    0.42563882,
+    0.55496234,
+    0.72424863,
+    1.0,
+]
+FP4 = [0.0625 / 12, 2 / 12, 3 / 12, 4 / 12, 6 / 12, 8 / 12, 1.0]
+E2M1 = [0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+IQ4_NL = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+CODEBOOKS = {
+    name: np.array(sorted([*(-x for x in below), *zero, *above]))
+    for name, below, zero, above in (
+        ("nf4", NF4_BELOW, [0.0], NF4_ABOVE),
+        ("af4", AF4_BELOW, [0.0], AF4_ABOVE),
+        ("fp4", FP4, [0.0], FP4),
+        ("e2m1", E2M1, [0.0], E2M1),
+        ("iq4_nl", [], [], map(float, IQ4_NL)),
+    )
+}
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
 
@@ -358,7 +407,69 @@ def check_errors(where, node, error, exact, problems):
     )
 
 
-def check_against(where, node, vector, parts, original, fill, problems):
+def read_codebook(path):
+    """The distinct numbers of a text, ascending."""
+    with open(path) as f:
+        words = [word for line in f for word in line.split("#")[0].replace(",", " ").split()]
+    return np.unique(np.array(words, float) + 0.0)
+
+
+def is_max(table):
+    """Whether each number is the mean of its cell for N(0, 1): there is one such set of a size."""
+
+    def upper(x):
+        return 0.5 * math.erfc(x / math.sqrt(2))
+
+    def density(x):
+        return math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+
+    ends = [-math.inf, *(0.5 * table[:-1] + 0.5 * table[1:]), math.inf]
+    for level, a, b in zip(table, ends, ends[1:]):
+        if level < 0:  # The tail above has more digits than what lies below it.
+            level, a, b = -level, -b, -a
+        if abs((density(a) - density(b)) / (upper(a) - upper(b)) - level) > 1e-9:
+            return False
+    return True
+
+
+def check_codebook(where, node, levels, books, problems):
+    """Levels are a codebook times the scale; returns the codebook, or None for another approach."""
+    approach, scale = as_text(node.attrs["approach"]), float(node.attrs["scale"])
+    if approach in APPROACHES:
+        problems.need(math.isnan(scale), f"{where}: scale is {scale!r} without a codebook")
+        return None
+    problems.need(math.isfinite(scale), f"{where}: scale is {scale!r}")
+    if not 1e-290 < abs(scale) < math.inf:  # Too few digits, or all levels are 0.
+        return None
+    table = books.get(approach, CODEBOOKS.get(approach))
+    if table is None:  # max<k>, or a file that is not at hand.
+        table = np.sort(levels / scale)
+        if approach.startswith("max"):
+            right = table.size == int(approach[3:]) and is_max(table)
+            problems.need(right, f"{where}: not the best {approach[3:]} levels for N(0, 1)")
+    right = np.unique(scale * table + 0.0)
+    same = right.size == levels.size and np.all(np.abs(right - levels) <= 4e-16 * np.abs(levels))
+    problems.need(same, f"{where}: levels are not those of {approach} times {scale!r}")
+    bits = max(1, math.ceil(math.log2(table.size)))
+    problems.need(bits == int(node.attrs["num_bits"]), f"{where}: {table.size} levels, {bits} bits")
+    return table
+
+
+def check_scale(where, node, table, x, total, problems):
+    """No other scale has a smaller error on the elements x; total is that of the scale. Beyond so
+    many elements the program counts them in cells, which blur an error a little."""
+    scale, slack = float(node.attrs["scale"]), 1e-8 if x.size <= BLOCK else 1e-6
+    for factor in (0.5, 0.9, 0.99, 0.999, 0.9999, 1.0001, 1.001, 1.01, 1.1, 2, -1, -0.97, -1.03):
+        other = np.sort(factor * scale * table)
+        cuts = 0.5 * other[:-1] + 0.5 * other[1:]
+        error = x - other[np.searchsorted(cuts, x)]
+        problems.need(
+            np.dot(error, error) >= total * (1 - slack),
+            f"{where}: {factor} times the scale has a smaller error",
+        )
+
+
+def check_against(where, node, vector, parts, original, fill, table, problems):
     levels, codes, index, value = parts
     x, n = original.x, original.raw.size
     # Which elements are kept exactly.
@@ -390,6 +501,8 @@ def check_against(where, node, vector, parts, original, fill, problems):
     exact = original.raw.itemsize == 2 or n <= BLOCK
     if not int(node.attrs["sample_size"]):
         check_errors(where, node, (x - levels[codes])[~outlier], exact, problems)
+    if table is not None and not int(node.attrs["sample_size"]):
+        check_scale(where, node, table, x[~outlier], total, problems)
     figure(where, node, "mse", total / n, problems, exact=True)
     figure(where, node, "rmse", math.sqrt(total / n), problems)
     figure(where, node, "l2_norm", math.sqrt(total) / n, problems)
@@ -499,8 +612,9 @@ def check_file(path, inputs, args, problems):
                 n, dtype, fill = known
                 where = f"{name}/{node.name.rsplit('/', 1)[1]}"
                 parts = check_parts(where, node, n, dtype, problems)
+                table = parts and check_codebook(where, node, parts[0], args.books, problems)
                 if parts and original is not None:
-                    check_against(where, node, vector, parts, original, fill, problems)
+                    check_against(where, node, vector, parts, original, fill, table, problems)
                 if (
                     parts
                     and args.restored
@@ -526,6 +640,7 @@ def main():
     )
     parser.add_argument("file")
     parser.add_argument("--input", action="append", default=[], metavar="NAME=FILE[:DATASET]")
+    parser.add_argument("--codebook", action="append", default=[], metavar="NAME=FILE")
     parser.add_argument("--restored", metavar="FILE", help="what --restore wrote")
     parser.add_argument(
         "--result", metavar="NAME", help="the result that was restored, as in easyquant_3bit"
@@ -537,6 +652,9 @@ def main():
         "--quiet", action="store_true", help="print problems and the last line only"
     )
     args = parser.parse_args()
+    args.books = {
+        name: read_codebook(path) for name, path in (item.split("=", 1) for item in args.codebook)
+    }
     problems = Problems()
     count = check_file(args.file, dict(item.split("=", 1) for item in args.input), args, problems)
     for problem in problems:

@@ -8,6 +8,7 @@ import sys
 import h5py
 import numpy as np
 
+import check_result
 import harness
 
 
@@ -93,6 +94,8 @@ DAMAGES = (
     lose("approach"),
     lose("l2_norm"),
     lose("digest"),
+    lose("scale"),
+    change("result", "scale", 1.0),
 )
 
 
@@ -116,6 +119,39 @@ class Checker(harness.Case):
                 bad = self.check(self.path("bad.h5"))
                 self.assertEqual(bad.returncode, 1, bad.stdout + bad.stderr)
                 self.assertIn("problem", bad.stdout + bad.stderr)
+
+    def test_another_codebook_is_accepted(self):
+        x = np.random.RandomState(10).standard_t(3, 1001).astype("f4")
+        np.save(self.path("x.npy"), x)
+        for name, words in (("right", "1, 2 # 3\n-1 2"), ("wrong", "-1 1 2.0001")):
+            with open(self.path(name + ".txt"), "w") as f:
+                f.write(words)
+        args = [self.path("x.npy"), "--approach", f"nf4,max5,fixed:{self.path('right.txt')}"]
+        self.good([*args, "--save_dir", self.dir])
+        book = "--codebook=fixed-right=" + self.path("")
+        good = self.check(self.path("quantized.h5"), book + "right.txt")
+        self.assertEqual(good.returncode, 0, good.stdout + good.stderr)
+        bad = self.check(self.path("quantized.h5"), book + "wrong.txt")
+        self.assertIn("levels are not those of fixed-right", bad.stderr)
+        for result, text in (("nf4_4bit", "those of nf4"), ("max5_3bit", "5 levels for N(0, 1)")):
+            shutil.copy(self.path("quantized.h5"), self.path("bad.h5"))
+            with h5py.File(self.path("bad.h5"), "r+") as f:
+                f[f"vectors/x/{result}"].attrs["scale"] *= 1 + 1e-8
+            bad = self.check(self.path("bad.h5"))
+            self.assertEqual(bad.returncode, 1)
+            self.assertIn(text, bad.stderr)
+
+    def test_another_scale_is_accepted(self):
+        x = np.random.RandomState(11).standard_normal(100000)
+        table = check_result.CODEBOOKS["nf4"]
+        for scale in (2.8, 2.92):
+            with h5py.File(self.path("scale.h5"), "w") as f:
+                f.attrs["scale"] = scale
+                levels = np.sort(scale * table)
+                error = x - levels[np.searchsorted(0.5 * levels[:-1] + 0.5 * levels[1:], x)]
+                problems = check_result.Problems()
+                check_result.check_scale("x", f, table, x, np.dot(error, error), problems)
+            self.assertTrue(problems)
 
     def test_another_vector_is_accepted_as_restored(self):
         x = np.random.RandomState(9).standard_t(3, 1001).astype("f4")

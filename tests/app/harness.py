@@ -170,18 +170,20 @@ class Case(unittest.TestCase):
         self.assertEqual(len(result.errors), 1, str(result))
         self.assertNotIn("HDF5-DIAG", result.err, str(result))
 
-    def checked(self, result_file, **inputs):
-        """check_result.py accepts the file; so does the second checker where there is one."""
+    def checked(self, result_file, options=(), **inputs):
+        """check_result.py accepts the file, with further options of its own; so does the second
+        checker where there is one."""
         for script in filter(os.path.exists, (CHECK, VERIFY)):
             if script == VERIFY and has_fills(result_file):
                 continue  # It knows no fill values.
-            options = [
+            given = [*options] if script == CHECK else []
+            given += [
                 f"--input={name}={spec}"
                 for name, spec in inputs.items()
                 if script == CHECK or ".safetensors:" not in spec  # The other one reads them flat.
             ]
             done = subprocess.run(
-                [sys.executable, script, result_file, *options], capture_output=True, text=True
+                [sys.executable, script, result_file, *given], capture_output=True, text=True
             )
             self.assertEqual(
                 done.returncode, 0, f"{script}: {done.stdout[-1500:]}{done.stderr[-3000:]}"

@@ -50,6 +50,7 @@ RESULT_KEYS = {
     "num_bits",
     "solver",
     "levels",
+    "scale",
     "mse",
     "rmse",
     "l2_norm",
