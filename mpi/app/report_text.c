@@ -6,7 +6,6 @@
 
 #include "log.h"
 #include "number.h"
-#include "plan.h"
 #include "report.h"
 
 /* A name of word characters only, as the exercise's analysis script matches it. */
@@ -25,10 +24,10 @@ static void print_heading(FILE *file, const char *approach)
 }
 
 /* Whether a vector has results of this width. */
-static bool has_width(const struct options *options, int bits)
+static bool has_width(const struct report_vector *vector, int bits)
 {
-    for (int r = 0; r < plan_num_results(options); r++)
-        if (plan_result(options, r).num_bits == bits)
+    for (int r = 0; r < vector->num_results; r++)
+        if (vector->results[r].num_bits == bits)
             return true;
     return false;
 }
@@ -66,7 +65,7 @@ enum status report_write_text(const struct report *report)
     off_t before = ftello(file); /* where an append begins: the end */
     for (int i = 0; i < report->num_vectors; i++)
         for (int bits = 1; bits <= 8; bits++)
-            if (has_width(report->options, bits))
+            if (has_width(&report->vectors[i], bits))
                 print_block(file, report, &report->vectors[i], bits);
     errno = 0;
     bool failed = fflush(file) != 0 || ferror(file) || fsync(fileno(file)) != 0;

@@ -218,7 +218,7 @@ class Optimal(harness.Case):
             with self.subTest(np=np_):
                 result = self.good(["--selftest"], np_, cwd=self.dir, timeout=240)
                 lines = result.out.splitlines()[1:]
-                self.assertEqual(len(lines), 25, str(result))
+                self.assertEqual(len(lines), 26, str(result))
                 self.assertTrue(all(line.endswith("  ok") for line in lines), str(result))
         self.assertFalse(math.isnan(float(lines[0].split()[3])))
 

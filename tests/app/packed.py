@@ -59,7 +59,7 @@ class Packed(harness.Case):
 
 
 class Equal(Packed):
-    OPTIONS = ["--nonfinite", "keep", "--approach", "all", "--num_bits", "1,3,8"]
+    OPTIONS = ["--nonfinite", "keep", "--approach", "all,nf4", "--num_bits", "1,3,8"]
 
     def make(self, name, np_, *more):
         folder = self.path(name)

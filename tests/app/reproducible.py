@@ -11,7 +11,7 @@ import harness
 import vectors
 
 STEPS = 8 if harness.SANITIZED else 25
-COMMON = ["--approach", "all", "--nonfinite", "keep"]
+COMMON = ["--approach", "all,af4,max7", "--nonfinite", "keep"]
 LLOYD = ["--solver", "lloyd", "--init", "quantile", "--max_iterations", STEPS]
 
 # Real files, where they are there: HDF5 of several layouts, NetCDF-4, .npy and safetensors.

@@ -124,7 +124,7 @@ static void test_a_line_missing_or_misread(void **state)
     (void)state;
     char line[128];
     char *text = IDENTITY_OF(raw, "--dtype", "float32", "--shape", "3x4", "--num_bits", "2,3");
-    assert_memory_equal(text, "resume_version = 1\n", 19);
+    assert_memory_equal(text, "resume_version = 2\n", 19);
     assert_has(text, "\nnum_bits = 2,3\n");
     assert_has(text, "\ncodes = written\n");
     snprintf(line, sizeof line, "\ninput %s = 48 bytes, modified 2026-11-26T17:00:00.123456789Z\n",
@@ -162,6 +162,30 @@ static void test_another_option_goes_on(void **state)
             "made with codes = written, this run has codes = none");
     compare(IDENTITY_OF("--vector_size", "small"), IDENTITY_OF("--generate", "normal:10"), QO_USAGE,
             "made with vector_size = small, this run has no vector_size");
+}
+
+/* The options of a run with one codebook of a file, which holds these numbers. */
+static char *identity_with(double first, double second)
+{
+    struct audit audit = {.word = (char *)"fixed:x.txt", .book = {2, {first, second}}};
+    struct options options = {.audits = &audit, .num_audits = 1, .save_dir = (char *)"."};
+    struct source_request request = {.builtin = "small", .num_dims = -1};
+    struct source *source;
+    char *identity;
+    assert_int_equal(source_open(&comm, &request, &source), QO_OK);
+    assert_int_equal(identity_make(&options, source, &identity), QO_OK);
+    source_close(source);
+    return identity;
+}
+
+static void test_another_codebook_of_the_same_file_goes_on(void **state)
+{
+    (void)state;
+    compare(identity_with(-1, 1), identity_with(-1, 1), QO_OK, "");
+    compare(identity_with(-1, 1), identity_with(-1, 0x1.0000000000001p0), QO_USAGE,
+            "made with codebook x.txt = 2 values with the digest ");
+    compare(IDENTITY_OF("--approach", "nf4"), IDENTITY_OF("--approach", "nf4,max3"), QO_USAGE,
+            "made with approach = nf4, this run has approach = nf4,max3");
 }
 
 static void test_a_changed_input_goes_on(void **state)
@@ -215,8 +239,7 @@ static void test_a_tensor_changed_among_many_goes_on(void **state)
     now = IDENTITY_OF(model);
     assert_has(then, "\nvector t0999 = float32 [1]\nvectors_digest = ");
     assert_null(strstr(then, "t1000"));
-    compare(vectors_of(then), vectors_of(now), QO_DATA,
-            "vectors_digest has changed");
+    compare(vectors_of(then), vectors_of(now), QO_DATA, "vectors_digest has changed");
     memory_free(then);
     memory_free(now);
 }
@@ -273,6 +296,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_a_line_missing_or_misread),
         cmocka_unit_test(test_what_is_of_no_matter_forbids_going_on),
         cmocka_unit_test(test_another_option_goes_on),
+        cmocka_unit_test(test_another_codebook_of_the_same_file_goes_on),
         cmocka_unit_test(test_a_changed_input_goes_on),
         cmocka_unit_test(test_a_tensor_changed_among_many_goes_on),
         cmocka_unit_test(test_a_name_that_forges_a_line),

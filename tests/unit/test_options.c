@@ -94,6 +94,20 @@ static const struct {
      "--approach easyquan: no such value; did you mean easyquant?"},
     {"--approach uniform,nonuniform", QO_USAGE,
      "--approach uniform,nonuniform: nonuniform: no such value; did you mean non-"},
+    {"--approach nf5", QO_USAGE,
+     "--approach nf5: no such value; did you mean nf4? It is one of un"},
+    {"--approach uniform,max1", QO_USAGE,
+     "--approach uniform,max1: max1: out of range max2 to max256;"},
+    {"--approach max300", QO_USAGE, "--approach max300: out of range max2 to max256;"},
+    {"--approach max99999999999999999999", QO_USAGE,
+     "--approach max99999999999999999999: out of range max2 to max256;"},
+    {"--approach max", QO_USAGE, "--approach max: max is followed by the number of levels;"},
+    {"--approach max3x", QO_USAGE, "--approach max3x: max is followed by the number of levels;"},
+    {"--approach fixed", QO_USAGE, "--approach fixed: names no file; give fixed:FILE"},
+    {"--approach fixed:a/", QO_USAGE, "--approach fixed:a/: names no file; give fixed:FILE"},
+    {"--approach fixed:a/x.npy,fixed:x.txt", QO_USAGE,
+     "--approach fixed:a/x.npy,fixed:x.txt: fixed:x.txt: its results would be called fixed-x, as "
+     "those of fixed:a/x.npy;"},
     {"--vector_size Small", QO_USAGE, "--vector_size Small: no such value; did you mean small?"},
     {"--init kmeans", QO_USAGE, "--init kmeans: no such value; did you mean kmeans++?"},
     {"--solver loyd", QO_USAGE,
@@ -310,6 +324,63 @@ static void test_a_value_that_lands_in_the_wrong_field(void **state)
     options_clear(&o);
 }
 
+/* What a word makes of a codebook; a word of the list that is there already makes nothing. */
+static void test_a_codebook_that_is_another(void **state)
+{
+    (void)state;
+    struct options o = {0};
+    char buffer[OPTION_VALUE_BYTES];
+    static const struct {
+        const char *word, *name;
+        int k;
+    } right[] = {{"iq4_nl", "iq4_nl", 16},
+                 {"max3", "max3", 3},
+                 {"fixed:a b/w:x.y.txt", "fixed-w_x.y", 0},
+                 {"fixed:../.hidden", "fixed-.hidden", 0},
+                 {"fp4", "fp4", 15}};
+    read_good(&o, "--approach iq4_nl,easyquant,max3,iq4_nl,max03");
+    assert_int_equal(o.num_audits, 2);
+    assert_string_equal(o.audits[0].word, "iq4_nl");
+    assert_string_equal(o.audits[1].word, "max3");
+    assert_true(o.approach[APPROACH_EASYQUANT] && !o.approach[APPROACH_UNIFORM]);
+    assert_string_equal(option_print(option_at(OPTION_APPROACH), &o, buffer),
+                        "easyquant,iq4_nl,max3");
+    options_clear(&o);
+    assert_null(o.audits);
+    for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
+        char *argv[] = {(char *)"quantopt_mpi", (char *)"--approach", (char *)right[i].word};
+        assert_int_equal(options_read(&o, 3, argv), QO_OK);
+        assert_int_equal(o.num_audits, 1);
+        assert_string_equal(o.audits[0].name, right[i].name);
+        assert_int_equal(o.audits[0].book.k, right[i].k);
+        const char *file = audit_file(&o.audits[0]), *colon = strchr(right[i].word, ':');
+        assert_true(colon ? strcmp(file, colon + 1) == 0 : !file);
+        for (int a = 0; a < NUM_APPROACHES; a++)
+            assert_false(o.approach[a]);
+        options_clear(&o);
+    }
+}
+
+/* As many as there may be, and one that is as long as a path may be. */
+static void test_codebooks_that_do_not_fit(void **state)
+{
+    (void)state;
+    static char list[OPTION_VALUE_BYTES], path[4000];
+    size_t used = 0;
+    for (int k = 2; k < 2 + AUDIT_MOST; k++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%smax%d", k > 2 ? "," : "", k);
+    assert_int_equal(read_two("--approach", list), QO_OK);
+    strcat(list, ",max2,max3"); /* they are there */
+    assert_int_equal(read_two("--approach", list), QO_OK);
+    strcat(list, ",nf4");
+    assert_int_equal(read_two("--approach", list), QO_USAGE);
+    assert_non_null(strstr(status_text(), "more than 32 codebooks"));
+    memset(path, 'd', sizeof path - 1);
+    memcpy(path, "fixed:", 6);
+    memcpy(path + sizeof path - 3, "/x", 2);
+    assert_int_equal(read_two("--approach", path), QO_OK);
+}
+
 static void test_a_special_value_taken_for_a_plain_one(void **state)
 {
     (void)state;
@@ -469,6 +540,8 @@ int main(void)
         cmocka_unit_test(test_a_text_that_breaks_the_log_or_the_yaml),
         cmocka_unit_test(test_a_default_that_is_not_the_documented_one),
         cmocka_unit_test(test_a_value_that_lands_in_the_wrong_field),
+        cmocka_unit_test(test_a_codebook_that_is_another),
+        cmocka_unit_test(test_codebooks_that_do_not_fit),
         cmocka_unit_test(test_a_special_value_taken_for_a_plain_one),
         cmocka_unit_test(test_a_file_that_looks_like_an_option),
         cmocka_unit_test(test_inputs_lost_where_there_are_many),

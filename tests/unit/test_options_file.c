@@ -340,11 +340,35 @@ static void random_source(struct options *o)
         o->inputs[i] = random_text();
 }
 
+/* Published ones, some made for their number of levels, and files with names that YAML would take
+ * for something else. */
+static void random_codebooks(struct options *o)
+{
+    static const char *const files[] = {"it's", "a b/[c]: d.npy", "x #y",           "\"q\"",
+                                        "- z",  "{k: v}.t",       "&a*b!c|d>e%f@g", "\xc3\xa4"};
+    int n = below(4);
+    assert_int_equal(memory_alloc("codebooks", AUDIT_MOST, sizeof *o->audits, &o->audits), QO_OK);
+    for (int i = 0; i < n; i++) {
+        struct audit *audit = &o->audits[o->num_audits++];
+        char word[64];
+        int kind = below(3), k = 2 + 85 * i + below(85); /* each another one */
+        snprintf(word, sizeof word, "%s%s", kind ? "" : "fixed:",
+                 kind == 0   ? files[3 * i + below(2)]
+                 : kind == 1 ? codebook_names[i]
+                             : "max");
+        if (kind == 2)
+            snprintf(word, sizeof word, "max%d", k);
+        audit->word = copy_of(word);
+    }
+}
+
 static void random_quantizer(struct options *o)
 {
     for (int a = 0; a < NUM_APPROACHES; a++)
         o->approach[a] = below(2);
-    o->approach[below(NUM_APPROACHES)] = true;
+    random_codebooks(o);
+    if (o->num_audits == 0)
+        o->approach[below(NUM_APPROACHES)] = true;
     for (int b = 1; b <= 8; b++)
         o->bits[b] = below(2);
     o->bits[1 + below(8)] = true;
@@ -445,6 +469,9 @@ static void same_run(const struct options *a, const struct options *b)
     same_text(a->solver, b->solver, "solver");
     assert_true(a->seed == b->seed);
     assert_memory_equal(a->approach, b->approach, sizeof a->approach);
+    assert_int_equal(a->num_audits, b->num_audits);
+    for (int i = 0; i < a->num_audits; i++)
+        same_text(a->audits[i].word, b->audits[i].word, "a codebook");
     assert_memory_equal(a->bits, b->bits, sizeof a->bits);
     assert_memory_equal(&a->threshold, &b->threshold, sizeof a->threshold);
     assert_memory_equal(&a->tolerance, &b->tolerance, sizeof a->tolerance);
