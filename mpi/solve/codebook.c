@@ -2,14 +2,19 @@
 /*
  * Published codebooks.
  *
- * nf4     16 values, Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314), appendix E, as bitsandbytes
- *         has them: float32 numbers.
- * af4     16 values, Yoshida 2023, "NF4 isn't information theoretically optimal (and that's good)"
- *         (arXiv 2306.06965), the table for blocks of 64.
- * fp4     15 values, the 4-bit floats of bitsandbytes: 0, 0.0625, 2, 3, 4, 6, 8, 12 with both
- * signs, over 12. Zero has two codes there, and one here. e2m1    15 values, the 4-bit floats of
- * the OCP Microscaling Formats (MX) specification 1.0, section 5.3.3: 0, 0.5, 1, 1.5, 2, 3, 4, 6
- * with both signs. iq4_nl  16 values, the table of llama.cpp's IQ4_NL and IQ4_XS.
+ * nf4: 16 values, Dettmers et al. 2023, "QLoRA" (arXiv 2305.14314), appendix E, as bitsandbytes
+ * has them: float32 numbers.
+ *
+ * af4: 16 values, Yoshida 2023, "NF4 isn't information theoretically optimal (and that's good)"
+ * (arXiv 2306.06965), the table for blocks of 64.
+ *
+ * fp4: 15 values, the 4-bit floats of bitsandbytes: 0, 0.0625, 2, 3, 4, 6, 8, 12 with both signs,
+ * over 12. Zero has two codes there, and one here.
+ *
+ * e2m1: 15 values, the 4-bit floats of the OCP Microscaling Formats (MX) specification 1.0, section
+ * 5.3.3: 0, 0.5, 1, 1.5, 2, 3, 4, 6 with both signs.
+ *
+ * iq4_nl: 16 values, the table of llama.cpp's IQ4_NL and IQ4_XS.
  */
 #include "codebook.h"
 
