@@ -48,7 +48,8 @@ def reach_of_most(edges, counts):
 def draw_error_panel(axes, bits, found):
     """found: (result, edges, counts) of a width. Returns whether the axis leaves some out."""
     densities = [(r, edges, counts / counts.sum() / np.diff(edges)) for r, edges, counts in found]
-    seen = np.concatenate([d[d > 0] for _, _, d in densities])
+    # Shares come from cells, spread evenly: less than half an element is none.
+    seen = np.concatenate([d[counts >= 0.5] for (_, _, d), (_, _, counts) in zip(densities, found)])
     floor = pictures.density_axes(axes, seen.max(), seen.min())
     for r, edges, density in densities:
         axes.stairs(np.maximum(density, floor), edges, baseline=floor, **pictures.line(r.approach))
