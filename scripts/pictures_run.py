@@ -269,13 +269,15 @@ def draw_costs(axes, rows, limit):
 
 
 def tables_caption(tables):
-    best, worst = tables[0], max(tables, key=lambda row: row[2])
-    text = (f"With its best scale {best[0].approach} has a mean squared error "
-            f"{pictures.number(best[2], 3)} % above the least that {2 ** best[0].num_bits} levels "
-            "can have on these values")
-    if best is worst:
-        return text + "."
-    return text + f"; {worst[0].approach} is {pictures.number(worst[2], 3)} % above it."
+    """Of the width that most tables have."""
+    widths = [row[0].num_bits for row in tables]
+    bits = max(widths, key=widths.count)
+    costs = [f"{row[0].approach} {pictures.number(row[2], 3)} %" for row in tables
+             if row[0].num_bits == bits]
+    several = max(row[4] for row in tables) > 1
+    return (f"With its best scale a table's mean squared error is above the least that {2 ** bits} "
+            f"levels can have on these values{' (median of the vectors)' if several else ''} by: "
+            f"{pictures.joined(costs, 12)}.")
 
 
 def draw_tables(album, vectors):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scripts/plot_results.py draws what a run has written: the numbers beside the pictures are those of
-the result files and of the input, pictures hold something, and what is missing is said in a line."""
+"""scripts/plot_results.py draws what a run has written: the numbers beside the pictures are those
+of the result files and of the input, pictures hold something, and what is missing is said."""
 import collections
 import csv
 import importlib.util
@@ -308,22 +308,19 @@ class Run(Plots):
             self.assertEqual(set(self.tensors_are(made)[:3]), bad)
 
     def test_a_table_costs_otherwise(self):
-        """A table as the program would score it: a result of another name."""
-        self.quantize("--generate", "normal:20K", "--approach", "uniform,non-uniform",
-                      "--num_bits", "4")
-
-        def add(vector):
-            vector.copy("uniform_4bit", vector, name="nf4_4bit")
-            vector["nf4_4bit"].attrs["approach"] = "nf4"
-            vector["nf4_4bit"].attrs["optimality_gap"] = 0.05
-
-        self.edit_file(add)
-        drawn = self.draw()
-        self.assertIn("tables", drawn)
+        run = self.quantize("--generate", "normal:20K", "--approach", "non-uniform,nf4,e2m1",
+                            "--num_bits", "4")
+        results = {f"{r['approach']}_4bit": r for r in run["vectors"][0]["results"]}
+        self.assertIn("tables", self.draw())
         rows = {row["result"]: float(row["percent"]) for row in self.table("tables")}
-        self.assertEqual(set(rows), {"nf4_4bit", "uniform_4bit", "non-uniform_4bit"})
-        self.assertAlmostEqual(rows["nf4_4bit"], 10.25, places=9)
-        self.assertIn("nf4_4bit", by_result(self.table("normal_rate")))
+        self.assertEqual(set(rows), set(results))
+        best = results["non-uniform_4bit"]["mse"]
+        for name, r in results.items():
+            self.assertAlmostEqual(rows[name], ((1 + r["optimality_gap"]) ** 2 - 1) * 100, places=9)
+            # The best levels are within 0.1 % of the bound that the gap is against.
+            self.assertAlmostEqual(rows[name] / 100, r["mse"] / best - 1, delta=5e-3)
+        self.assertGreater(rows["e2m1_4bit"], rows["nf4_4bit"])
+        self.assertEqual(set(by_result(self.table("normal_rate"))), set(results))
 
     def test_an_older_file_is_not_drawn(self):
         self.quantize("--approach", "uniform", "--num_bits", "2")
