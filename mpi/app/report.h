@@ -80,8 +80,9 @@ int64_t report_memory_bytes(const struct report *report);
 void report_results(const struct report *report);
 void report_times(const struct report *report);
 
-/* Local, rank 0. Appends to results.txt in save_dir, in the layout of the exercise. QO_IO,
- * QO_CANT_CREATE. */
+/* Local, rank 0. Appends to results.txt in save_dir, in the layout of the exercise, each block
+ * under a header that is not there; after a failure the file is as before. QO_IO, QO_CANT_CREATE,
+ * QO_NO_MEMORY. */
 QO_MUST_USE enum status report_write_text(const struct report *report);
 
 /* Local, rank 0. Writes results.json in save_dir. QO_IO, QO_CANT_CREATE. */

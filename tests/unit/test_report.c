@@ -86,7 +86,7 @@ static char *read_back(const char *name)
 static void test_a_layout_the_exercise_cannot_read(void **state)
 {
     (void)state;
-    static const char block[] = "Vector Size: a_b_c_1___multiprocess: True__device: cpu\n"
+    static const char block[] = "Vector Size: a_b_c_1%s___multiprocess: True__device: cpu\n"
                                 "Uniform Quantization:\nL2 Norm: 0.1132813005805658\n"
                                 "Latency: 0.7500 seconds\n\n"
                                 "Non-Uniform Quantization:\nL2 Norm: 1e-05\n"
@@ -96,9 +96,82 @@ static void test_a_layout_the_exercise_cannot_read(void **state)
     make_scene(&scene);
     assert_int_equal(report_write_text(&scene.report), QO_OK);
     assert_int_equal(report_write_text(&scene.report), QO_OK); /* appended to, not replaced */
-    char *text = read_back("results.txt"), want[2 * sizeof block];
-    snprintf(want, sizeof want, "%s%s", block, block);
+    char *text = read_back("results.txt"), want[3 * sizeof block];
+    int first = snprintf(want, sizeof want, block, "");
+    snprintf(want + first, sizeof want - (size_t)first, block, "_2");
     assert_string_equal(text, want);
+    free(text);
+}
+
+/* Appends a block of a vector and gives the line that heads it. */
+static void append_block(struct scene *scene, char *name, int bits, char line[128])
+{
+    scene->info.name = name;
+    scene->results[0].num_bits = scene->results[1].num_bits = bits;
+    assert_int_equal(report_write_text(&scene->report), QO_OK);
+    char *text = read_back("results.txt"), *last = text;
+    for (char *next = text; (next = strstr(next, "Vector Size: ")); next++)
+        last = next;
+    snprintf(line, 128, "%.*s", (int)strcspn(last, "\n"), last);
+    free(text);
+}
+
+static void test_two_blocks_with_one_header(void **state)
+{
+    (void)state;
+    /* In this order in one file: what is asked for, and what the block is called. */
+    static const struct {
+        char *name;
+        int bits;
+        const char *called;
+    } blocks[] = {
+        {"x", 3, "x"},
+        {"x", 4, "x_4bit"},
+        {"x", 3, "x_4"},
+        {"x", 4, "x_4bit_2"},
+        {"x_2", 3, "x_2_2"},
+        {"x_2", 3, "x_2_3"},
+        {"x_1", 3, "x_1"},
+        {"x_9", 3, "x_9"},
+        {"x", 3, "x_10"},
+        {"x_4bit", 3, "x_4bit_3"},
+        {"x/1", 3, "x_1_2"},
+        {"y", 3, "y"}, /* stands there for another device */
+        {"z_99999999999999999999", 3, "z_99999999999999999999"},
+        {"z", 3, "z"},
+        {"z", 3, "z_2"},
+        {"wide", 3, "wide_2"},
+    };
+    static const char older[] = "Vector Size: x_2___multiprocess: True__device: cpu\n"
+                                "Vector Size: x_3___multiprocess: True__device: cpu\r\n"
+                                "Vector Size: y___multiprocess: True__device: cuda\n"
+                                "Vector Size: y___multiprocess: False__device: cpu\n"
+                                "Vector Size: wide___multiprocess: True__device: cpu\n";
+    struct scene scene;
+    make_scene(&scene);
+    char path[128], line[128], want[128];
+    snprintf(path, sizeof path, "%s/results.txt", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(older, file);
+    fclose(file);
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        append_block(&scene, blocks[i].name, blocks[i].bits, line);
+        snprintf(want, sizeof want, "Vector Size: %s___multiprocess: True__device: cpu",
+                 blocks[i].called);
+        assert_string_equal(line, want);
+    }
+}
+
+static void test_an_exponent_the_exercise_reads_half(void **state)
+{
+    (void)state;
+    struct scene scene;
+    make_scene(&scene);
+    scene.results[0].l2_norm = 2.5e20;
+    assert_int_equal(report_write_text(&scene.report), QO_OK);
+    char *text = read_back("results.txt");
+    assert_non_null(strstr(text, "L2 Norm: 2.5e20\n"));
     free(text);
 }
 
@@ -201,6 +274,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_layout_the_exercise_cannot_read),
+        cmocka_unit_test(test_two_blocks_with_one_header),
+        cmocka_unit_test(test_an_exponent_the_exercise_reads_half),
         cmocka_unit_test(test_a_document_json_readers_refuse),
         cmocka_unit_test(test_a_report_that_cannot_be_written_passes),
         cmocka_unit_test(test_sizes_promised_too_small),
