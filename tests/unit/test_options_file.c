@@ -584,8 +584,12 @@ static void test_an_option_that_results_depend_on_left_out(void **state)
 static void test_a_shipped_configuration_that_is_refused(void **state)
 {
     (void)state;
-    static const char *const names[] = {"small", "large_all", "weights_4bit", "field_easyquant"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {
+        "small",           "large_all",      "every_width",     "lloyd",
+        "weights_4bit",    "weights_widths", "field_easyquant", "field_larger_than_memory",
+        "restore_weights", "audit_tables",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct options o = {0};
         char name[] = "quantopt_mpi", path[512];
         snprintf(path, sizeof path, "--config=%s/configs/%s.yaml", SOURCE_TREE, names[i]);
