@@ -22,6 +22,16 @@ find_python() {
     die "no python3 with $modules; run scripts/install_deps.sh"
 }
 
+# Builds into build/, in the tree's top folder; the arguments are targets.
+build_release() {
+    if [ ! -f build/build.ninja ]; then
+        cmake -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DQO_TESTS=OFF >build.log 2>&1 ||
+            { cat build.log; die "the configuration failed"; }
+        rm -f build.log
+    fi
+    cmake --build build --target "$@"
+}
+
 # Open MPI refuses to start for root unless it is told twice; in a container or chroot there is
 # nobody else.
 if [ "$(id -u)" = 0 ]; then

@@ -16,12 +16,7 @@ scripts/install_deps.sh
 python=$(find_python numpy,h5py,matplotlib)
 
 say "Building into build/"
-if [ ! -f build/build.ninja ]; then
-    cmake -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DQO_TESTS=OFF >build.log 2>&1 ||
-        { cat build.log; die "the configuration failed"; }
-    rm -f build.log
-fi
-cmake --build build --target quantopt_mpi quantopt_bench
+build_release quantopt_mpi quantopt_bench
 
 # Two ranks even where mpirun counts one slot; not bound, so that a rank may use its share of the
 # cores.
