@@ -94,7 +94,9 @@ def exact(value):
     return x if math.isfinite(x) else None
 
 
-class Report(harness.Case):
+class Case(harness.Case):
+    """Runs, pages, and what holds for each."""
+
     def run_program(self, *args):
         folder = self.path("out")
         self.good([*args, "--save_dir", folder, "--quiet", "--threads", 1])
@@ -146,6 +148,10 @@ class Report(harness.Case):
                     self.assertLessEqual(abs(float(shown.replace(",", "")) - result[name]),
                                          max(0.051 * abs(result[name]), 0.00501), (shown, name))
 
+
+class Report(Case):
+    """One vector, or few."""
+
     def test_a_figure_that_is_not_the_run_s(self):
         folder = self.run_program("--approach", "all", "--num_bits", "2,3")
         page = self.make(folder)
@@ -188,6 +194,38 @@ class Report(harness.Case):
         for name in names:
             self.says(page, name)
 
+    def test_what_is_missing_goes_unsaid(self):
+        folder = self.run_program("--num_bits", "1", "--approach", "uniform", "--output", "none")
+        page = self.make(folder)
+        self.says(page, "The run wrote no result file (--output none)")
+        run = json.loads(harness.read_text(os.path.join(folder, "results.json")))
+        self.same_figures(page, run["vectors"][0])
+        folder = self.run_program("--num_bits", "4", "--approach", "non-uniform")
+        os.remove(os.path.join(folder, "results.json"))
+        page = self.make(os.path.join(folder, "quantized.h5"))
+        self.says(page, "results.json of this run is not beside the result file")
+        self.says(page, "num_bits: [4]")
+
+    def test_a_failure_ends_in_a_traceback(self):
+        folder = self.run_program("--num_bits", "1", "--approach", "uniform")
+        bad = self.path("bad.json")
+        with open(bad, "w") as f:
+            f.write('{"vectors": [{"name": "x"}]}')
+        for args, words in (
+            ([self.path("absent")], "no such file"),
+            ([bad], "not a results.json"),
+            ([folder, "--output", self.path("no", "where.html")], "cannot be written"),
+            ([folder, "--most", "-1"], "below 0"),
+        ):
+            done = subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True,
+                                  check=False)
+            self.assertIn(done.returncode, (1, 2))
+            self.assertRegex(done.stderr, rf"\Areport\.py: [^\n]*{words}[^\n]*; [^\n]*\n\Z")
+
+
+class Many(Case):
+    """Many vectors, and tables that are audited."""
+
     def many(self, count):
         """A file of vectors, the one called bad with a few values far from all others."""
         with h5py.File(self.path("many.h5"), "w") as f:
@@ -222,63 +260,35 @@ class Report(harness.Case):
             self.assertAlmostEqual(float(row[3][1]), statistics.median(
                 r["sqnr_db"] for _, r in found), delta=0.5)
 
-    def add_table(self, folder, gap, scale):
-        """A result of a table beside the others, as an audit writes it: errors that a gap says."""
-        with h5py.File(os.path.join(folder, "quantized.h5"), "r+") as f:
-            found = []
-            f["vectors"].visititems(lambda _, node: found.append(node)
-                                    if "num_elements" in node.attrs else None)
-            for vector in found:
-                free = vector["non-uniform_4bit"]
-                vector.copy(free, "nf4_4bit")
-                table = vector["nf4_4bit"].attrs
-                table["approach"] = np.bytes_("nf4")
-                table["scale"] = scale
-                table["optimality_gap"] = gap
-                least = free.attrs["mse"] / (1 + free.attrs["optimality_gap"])**2
-                table["mse"] = least * (1 + gap)**2
-
     def test_an_audit_told_wrong(self):
         np.save(self.path("x.npy"), vectors.heavy_tailed(1000, 3).astype("f4"))
-        folder = self.run_program(self.path("x.npy"), "--approach", "non-uniform", "--num_bits", 4)
-        self.add_table(folder, 0.05, -2.5)
+        folder = self.run_program(self.path("x.npy"), "--approach", "non-uniform,nf4",
+                                  "--num_bits", 4)
         page = self.make(folder, "--most", 0)
-        # 1.05^2 = 1.1025, and 10 log10 of that is 0.424.
-        self.says(page, "x: nf4 costs 10.3 % more squared error than the best 16 levels (0.42 dB); "
-                        "its best scale is -2.5, mirrored.")
-        folder = self.run_program(self.many(12), "--approach", "non-uniform", "--num_bits", 4)
-        self.add_table(folder, 0.05, 2.5)
-        page = self.make(folder, "--most", 0)
-        self.says(page, "nf4: 10.3 % more squared error than the best 16 levels in the median of 12 "
-                      "vectors; worst on layers/")
-
-    def test_what_is_missing_goes_unsaid(self):
-        folder = self.run_program("--num_bits", "1", "--approach", "uniform", "--output", "none")
-        page = self.make(folder)
-        self.says(page, "The run wrote no result file (--output none)")
         run = json.loads(harness.read_text(os.path.join(folder, "results.json")))
-        self.same_figures(page, run["vectors"][0])
-        folder = self.run_program("--num_bits", "4", "--approach", "non-uniform")
-        os.remove(os.path.join(folder, "results.json"))
-        page = self.make(os.path.join(folder, "quantized.h5"))
-        self.says(page, "results.json of this run is not beside the result file")
-        self.says(page, "num_bits: [4]")
+        free, table = run["vectors"][0]["results"]
+        self.assertEqual((free["optimality_gap"], table["approach"]), (0, "nf4"))
+        above = table["mse"] / free["mse"] - 1
+        self.says(page, f"x: nf4 costs {100 * above:.3g} % more squared error than the best 16 "
+                        f"levels ({10 * math.log10(1 + above):.2g} dB); its best scale is "
+                        f"{table['scale']:.5g}")
+        with open(self.path("mine.txt"), "w") as f:
+            f.write("0 1 2 4")
+        np.save(self.path("x.npy"), -np.array([0, 2, 1, 4, 4, 2], dtype="f4"))
+        folder = self.run_program(self.path("x.npy"), "--approach",
+                                  f"fixed:{self.path('mine.txt')}")
+        self.says(self.make(folder, "--most", 0), "x: fixed-mine costs nothing: the best 4 levels "
+                  "have no smaller error; its best scale is -1, mirrored.")
 
-    def test_a_failure_ends_in_a_traceback(self):
-        folder = self.run_program("--num_bits", "1", "--approach", "uniform")
-        bad = self.path("bad.json")
-        with open(bad, "w") as f:
-            f.write('{"vectors": [{"name": "x"}]}')
-        for args, words in (
-            ([self.path("absent")], "no such file"),
-            ([bad], "not a results.json"),
-            ([folder, "--output", self.path("no", "where.html")], "cannot be written"),
-            ([folder, "--most", "-1"], "below 0"),
-        ):
-            done = subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True,
-                                  check=False)
-            self.assertIn(done.returncode, (1, 2))
-            self.assertRegex(done.stderr, rf"\Areport\.py: [^\n]*{words}[^\n]*; [^\n]*\n\Z")
+    def test_audits_of_many_told_wrong(self):
+        folder = self.run_program(self.many(12), "--approach", "nf4")
+        page = self.make(folder, "--most", 0)
+        run = json.loads(harness.read_text(os.path.join(folder, "results.json")))
+        above = {v["name"]: (1 + v["results"][0]["optimality_gap"])**2 - 1 for v in run["vectors"]}
+        worst = max(above, key=above.get)
+        self.says(page, f"nf4: {100 * statistics.median(above.values()):.3g} % more squared error "
+                        "than the best 16 levels in the median of 12 vectors; worst on "
+                        f"{worst}, where it costs {100 * above[worst]:.3g} % more")
 
 
 if __name__ == "__main__":
