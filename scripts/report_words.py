@@ -122,9 +122,11 @@ def total(name, vectors, median_db):
     before = sum(ratio * r.attributes["bits_per_value"] * r.vector.n
                  for ratio, r in zip(ratios, found))
     worst = min(found, key=lambda r: r.attributes["sqnr_db"])
+    worst_db = worst.attributes["sqnr_db"]
+    name_of_worst = "none has an error" if worst_db == math.inf else worst.vector.name
     return Total(pictures.label(worst), stored / sum(r.vector.n for r in found), before / stored,
-                 median_db, sum(r.attributes["outlier_count"] for r in found), worst.vector.name,
-                 worst.attributes["sqnr_db"])
+                 median_db, sum(r.attributes["outlier_count"] for r in found), name_of_worst,
+                 worst_db)
 
 
 def totals(vectors):
@@ -236,7 +238,9 @@ def audit_of_many(approach, found):
     known = [r for r in found if math.isfinite(cost(r)[1])]
     others = len(found) - len(known)
     said = []
-    if known:
+    if known and max(cost(r)[1] for r in known) == 0:
+        said = [f"costs nothing on {plural(len(known), 'vector')}"]
+    elif known:
         middle = statistics.median(cost(r)[1] for r in known)
         worst = max(known, key=lambda r: cost(r)[1])
         said = [f"{percent(middle)} more squared error than the best {2**worst.num_bits} levels in "
