@@ -17,8 +17,8 @@
 #include "solver_table.h"
 
 /*
- * Steps of a loop after which a search gives up its proof: some 30 ms on a core of 2024. 16 values
- * take a hundredth of that, 256 values a third.
+ * Steps of a loop after which a search gives up its proof: some 30 ms on a core of 2024. Normal
+ * numbers take 0.1 ms of them for 16 values, and 3 ms for 256.
  */
 #define WORK 1e7
 
