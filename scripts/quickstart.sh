@@ -64,12 +64,14 @@ PYTHON
     --restored "$out/weights/restored.h5" --result easyquant_4bit
 rm -f "$out/small/small.npy" "$out/large/large.npy"
 
-say "Drawing"
+say "Drawing, and a page of each run"
 for name in small large weights; do
     "$python" scripts/plot_results.py "$out/$name"
+    "$python" scripts/report.py "$out/$name"
 done
 
 say "Done: everything was written, read back, checked from outside and restored"
 echo "results    $out/{small,large,weights}/ (quantized.h5, results.txt, results.json, logs.txt)"
 echo "plots      $out/{small,large,weights}/plots/"
+echo "to read    $out/{small,large,weights}/report.html"
 echo "next       build/quantopt_mpi --help"

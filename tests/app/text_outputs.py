@@ -249,9 +249,13 @@ class Files(harness.Case):
                 with open(os.path.join(harness.TOP, page)) as f:
                     code = re.search(r"```python\n(.*?)```", f.read(), re.S).group(1)
                 code = re.sub(r'"[^"]*quantized\.h5"', repr(self.path("quantized.h5")), code)
+                code = code.replace('"results"', repr(self.dir))
+                code = code.replace('"scripts"', repr(os.path.join(harness.TOP, "scripts")))
                 names = {}
                 exec(code, names)  # The page is the project's own.
                 self.assertEqual(names["x"].tobytes(), np.load(back).tobytes())
+                if "part" in names:
+                    np.testing.assert_array_equal(names["part"], np.load(back)[1000:2000])
 
 
 class Screen(harness.Case):
