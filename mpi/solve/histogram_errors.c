@@ -60,16 +60,24 @@ static void add_piece(struct spreading *s, double from, double to, double count)
     s->weight[last] += density * (q - last);
 }
 
+/* How much of [a, b] lies in [from, to]. Large numbers are halved, as the whole may overflow; small
+ * ones are not, as the smallest has no half. */
+static double part_of(double from, double to, double a, double b)
+{
+    double width = b - a;
+    return isfinite(width) ? (to - from) / width : (0.5 * to - 0.5 * from) / (0.5 * b - 0.5 * a);
+}
+
 /* Elements evenly between a < b. */
 static void add_interval(struct spreading *s, double a, double b, double count)
 {
-    double from = a, half_width = 0.5 * b - 0.5 * a; /* the whole may overflow */
+    double from = a;
     while (end_of_level(s) < a)
         s->at++;
     while (from < b) {
         double level = s->level[s->at], end = end_of_level(s);
         double to = end < b ? end : b;
-        add_piece(s, from - level, to - level, count * ((0.5 * to - 0.5 * from) / half_width));
+        add_piece(s, from - level, to - level, count * part_of(from, to, a, b));
         from = to;
         if (from < b)
             s->at++;

@@ -266,6 +266,19 @@ static void test_errors_are_in_the_wrong_bin(void **state)
     free(x);
 }
 
+/* Of a cell that holds a few of the smallest numbers the half is rounded, to nothing at times. */
+static void test_errors_of_the_smallest_numbers_are_lost(void **state)
+{
+    (void)state;
+    enum { N = 300000 };
+    const double level[] = {0, 40000 * DBL_TRUE_MIN, 90000 * DBL_TRUE_MIN}, all[] = {0, 1};
+    double *x = new_normals(N, 9);
+    for (int i = 0; i < N; i++)
+        x[i] = floor(fabs(x[i]) * 40000) * DBL_TRUE_MIN;
+    check_errors(x, N, all, level, 3, 1e-3);
+    free(x);
+}
+
 static void test_errors_of_nothing_or_without_bound(void **state)
 {
     (void)state;
@@ -300,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_plot_counts_elements_in_the_wrong_bin),
         cmocka_unit_test(test_plot_of_nothing_has_bins),
         cmocka_unit_test(test_errors_are_in_the_wrong_bin),
+        cmocka_unit_test(test_errors_of_the_smallest_numbers_are_lost),
         cmocka_unit_test(test_errors_of_nothing_or_without_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
