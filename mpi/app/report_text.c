@@ -113,6 +113,13 @@ static enum status print_blocks(const struct report *report, struct block_names 
     return status;
 }
 
+/* Whether the last line of a file was cut, by a run that was killed or by an editor: a header
+ * behind it would be none. Leaves the file's position anywhere. */
+static bool is_cut_short(FILE *file, const struct stat *info)
+{
+    return info->st_size > 0 && fseeko(file, -1, SEEK_END) == 0 && fgetc(file) != '\n';
+}
+
 /* The blocks behind what the file holds, each under a name that is not there. */
 static enum status append(const struct report *report, FILE *file, const struct stat *info,
                           const char *path)
@@ -128,7 +135,10 @@ static enum status append(const struct report *report, FILE *file, const struct 
     if (status == QO_OK && S_ISREG(info->st_mode)) {
         rewind(file);
         status = block_names_scan(&names, file, path);
+        bool is_cut = is_cut_short(file, info);
         fseeko(file, 0, SEEK_END);
+        if (is_cut)
+            fputc('\n', file);
     }
     if (status == QO_OK)
         status = print_blocks(report, &names, file);

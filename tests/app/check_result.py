@@ -259,7 +259,7 @@ def check_statistics(where, attrs, original, fill, problems):
         problems.need(mean == right, f"{where}: mean is {mean!r}, correctly rounded {right!r}")
         problems.need(
             is_rounded_root(std, variance),
-            f"{where}: std is {std!r}, not the nearest to {float(variance) ** .5!r}",
+            f"{where}: std is {std!r}, not the nearest to the root of the variance",
         )
     else:
         right = math.fsum(finite) / finite.size

@@ -138,6 +138,20 @@ class Files(harness.Case):
             self.assertIn(word, words)
         self.assertEqual(len(set(self.places())), len(self.places()))
 
+    def test_a_block_goes_on_in_a_line_that_was_cut(self):
+        """A header in the middle of a line is found by the exercise's script, which searches for
+        it, and by nobody else: the next run would take the same name again."""
+        for text in ("Vector Size: sma", "a note", "Vector Size: small___multi\nL2 Norm: 0.1"):
+            with open(self.path("results.txt"), "w") as f:
+                f.write(text)
+            for _ in range(2):
+                self.quantize(0, "--threads", "1")
+            written = harness.read_text(self.path("results.txt"))
+            self.assertTrue(written.startswith(text + "\nVector Size: small_2bit___"), written)
+            names = [name for name, _, _ in self.places()]
+            self.assertEqual(len(names), 2 * 2 * 4)  # runs, widths, approaches
+            self.assertEqual(len(set(names)), len(names))
+
     def places(self):
         """What results.txt has a figure for: (name, approach), several processes, device."""
         found, header = [], None
