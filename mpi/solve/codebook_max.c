@@ -7,9 +7,9 @@
  * alone, so a step solves a tridiagonal system: O(k).
  *
  * Cells are integrated by Gauss's rule on 5 points over pieces of at most 1/8, which is exact to
- * rounding, and moments are taken about the cell's begin: a narrow cell cancels nothing. Nothing
- * but
- * + - * / and sqrt, so no libm has a say.
+ * rounding, and moments are taken about the cell's begin: a narrow cell cancels nothing. All is
+ * made of sums, products, quotients and roots, which are rounded alike everywhere: no libm has a
+ * say.
  */
 #include <math.h>
 
