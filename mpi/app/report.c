@@ -154,14 +154,32 @@ int64_t report_output_bytes(const struct report *report)
     return bytes;
 }
 
-/* Rank 0 keeps every result until the reports are written: the struct, and as JSON (measured) a
- * few hundred bytes a figure, and as many a step of its history. */
+/* Bytes a result, and a Lloyd step, as JSON: a few hundred a figure; and what HDF5 keeps of the
+ * group of a result. Measured. */
+#define JSON_BYTES      2048
+#define JSON_STEP_BYTES 512
+#define GROUP_BYTES     14336
+
+/* Pure. Lloyd steps of a result, as far as they are worth counting. */
+static int num_steps(const struct options *options, const struct plan_result *result)
+{
+    bool is_free =
+        result->approach == APPROACH_NON_UNIFORM || result->approach == APPROACH_EASYQUANT;
+    if (!is_free || strcmp(options->solver, "lloyd") != 0)
+        return 0;
+    return options->max_iterations < 100 ? options->max_iterations : 100;
+}
+
+/* Rank 0 keeps every result until the reports are written. */
 static int64_t result_bytes(const struct report *report)
 {
-    const struct options *options = report->options;
-    int64_t steps = options->max_iterations < 100 ? options->max_iterations : 100;
-    return (int64_t)report->num_vectors * plan_num_results(options) *
-           ((int64_t)sizeof(struct result) + 2048 + 512 * steps);
+    int64_t bytes = 0;
+    for (int r = 0; r < plan_num_results(report->options); r++) {
+        struct plan_result result = plan_result(report->options, r);
+        bytes += (int64_t)sizeof(struct result) + JSON_BYTES + (report->output ? GROUP_BYTES : 0) +
+                 JSON_STEP_BYTES * (int64_t)num_steps(report->options, &result);
+    }
+    return bytes * report->num_vectors;
 }
 
 bool report_is_whole(const struct report *report, int index)
