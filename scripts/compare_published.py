@@ -9,14 +9,14 @@ the first folder). "least" is what no levels of that width can go below on those
 run's own certificate: l2_norm / (1 + optimality_gap) of the result with the smallest gap. Published
 latencies are of the exercise's author's machine: data/exercise_published.csv says where they stand.
 """
-import argparse
 import csv
 import math
 import os
-import sys
 
+import command
 import pictures
 import read_runs
+import words
 
 TABLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "data",
                      "exercise_published.csv")
@@ -77,43 +77,37 @@ def lines(runs):
                    seconds / f.latency if f.latency else math.nan]
 
 
-def percent(share):
-    return "-" if math.isnan(share) else f"{100 * share:.3g} %"
-
-
 def show(found):
-    short = read_runs.short
     read_runs.print_table(
         ["vector", "approach", "setting", "published L2", "here", "least", "published above least",
          "here above least", "published s", "here s", "times faster"],
-        [[*words, short(norm, 8), short(mine, 8), short(least, 8), percent(theirs), percent(ours),
-          short(seconds, 4), short(latency, 3),
-          f"{faster:,.0f}" if faster > 100 else short(faster, 3)]
-         for *words, norm, mine, least, theirs, ours, seconds, latency, faster in found])
+        [[*what, words.number(norm, 8), words.number(mine, 8), words.number(least, 8),
+          words.percent(theirs), words.percent(ours), words.number(seconds),
+          words.number(latency, 3),
+          f"{faster:,.0f}" if faster > 100 else words.number(faster, 3)]
+         for *what, norm, mine, least, theirs, ours, seconds, latency, faster in found])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", metavar="RESULTS", nargs="+")
-    parser.add_argument("--output", metavar="DIR")
-    args = parser.parse_args()
-    try:
-        runs = read_runs.read(args.results)
-        read_runs.complete(runs)
-        found = list(lines(runs))
-        if not found:
-            raise read_runs.Unreadable(
-                f"{args.results[0]}: nothing that the exercise published; run quantopt_mpi "
-                "--vector_size small (or large) --num_bits 3")
-        show(found)
-        folder = args.output or read_runs.folder_of(args.results[0])
-        os.makedirs(folder, exist_ok=True)
-        path = os.path.join(folder, "published.csv")
-        print("\nwritten:", pictures.write_csv(path, HEADER, found))
-    except (read_runs.Unreadable, OSError) as error:
-        sys.exit(f"compare_published.py: {read_runs.words_of(error)}")
+def parse():
+    parser = command.parser(__doc__, several=True)
+    parser.add_argument("--output", metavar="DIR", help="default: the folder of the first RESULTS")
+    return parser.parse_args()
+
+
+def main(args):
+    runs = read_runs.read(args.results)
+    read_runs.complete(runs)
+    found = list(lines(runs))
+    if not found:
+        raise read_runs.Unreadable(
+            f"{args.results[0]}: nothing that the exercise published; run quantopt_mpi "
+            "--vector_size small (or large) --num_bits 3")
+    show(found)
+    folder = args.output or read_runs.folder_of(args.results[0])
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "published.csv")
+    print("\nwritten:", pictures.write_csv(path, HEADER, found))
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, parse())

@@ -14,19 +14,19 @@ exercise's own results.txt too. Prints a table, and writes into DIR (default: th
 --published adds what the exercise published. The short line in a picture of L2 norms is the least
 that any levels of that width could reach there: l2_norm / (1 + optimality_gap).
 """
-import argparse
 import collections
 import math
 import os
 import statistics
-import sys
 
 from matplotlib.ticker import EngFormatter, NullFormatter
 
+import command
 import compare_published
 import pictures
 import pictures_scaling
 import read_runs
+import words
 
 HEADER = ("vector num_elements num_bits approach setting device ranks threads_per_rank runs l2_norm"
           " relative_error optimality_gap latency_seconds latency_min_seconds latency_max_seconds"
@@ -54,12 +54,12 @@ def latency(row):
 
 
 def print_rows(rows):
-    short = read_runs.short
     read_runs.print_table(
         "vector,values,bits,approach,setting,runs,L2 norm,rel. error,gap,latency s".split(","),
-        [[pictures.shortened(row.vector), row.n or "-", row.num_bits, row.approach, row.setting,
-          len(row.latencies), short(row.l2_norm, 8), short(row.relative_error), short(row.gap, 3),
-          short(latency(row), 4)] for row in rows])
+        [[words.shortened(row.vector), words.number(row.n) if row.n else "–", row.num_bits,
+          row.approach, row.setting, len(row.latencies), words.number(row.l2_norm, 8),
+          words.number(row.relative_error, 6), words.number(row.gap, 3),
+          words.number(latency(row))] for row in rows])
 
 
 def merit_of(rows):
@@ -86,9 +86,9 @@ def print_summary(rows, worst):
     for (bits, approach, setting), group in summaries(rows).items():
         last = max(group, key=merit)
         lines.append([bits, approach, setting, len(group),
-                      read_runs.short(statistics.median(map(merit, group))),
-                      read_runs.short(merit(last)), pictures.shortened(last.vector),
-                      read_runs.short(sum(map(latency, group)), 4)])
+                      words.number(statistics.median(map(merit, group)), 6),
+                      words.number(merit(last), 6), words.shortened(last.vector),
+                      words.number(sum(map(latency, group)))])
     read_runs.print_table(["bits", "approach", "setting", "vectors", f"median {name}", "worst",
                            "of vector", "latency s, sum"], lines)
     once = {(row[:4], merit(row)): row for row in reversed(rows)}  # Settings differ in times alone.
@@ -106,10 +106,10 @@ def grouped(rows, *names):
         found[key if len(names) > 1 else key[0]].append(row)
     return found
 
+
 def common_words(settings):
     """What all of them begin with; else the first, and how many more."""
-    words = [setting.split(", ") for setting in settings]
-    same = os.path.commonprefix(words)
+    same = os.path.commonprefix([setting.split(", ") for setting in settings])
     if len(settings) == 1 or same:
         return ", ".join(same)
     return f"{settings[0]} and {len(settings) - 1} more"
@@ -123,7 +123,7 @@ def same_value(x, y):
 def named(rows):
     """(label, rows) of each approach and, where there are several, width."""
     several = len({row.num_bits for row in rows}) > 1
-    return [(f"{approach}, {bits} bits" if several else approach, group)
+    return [(pictures.label_of(approach, bits) if several else approach, group)
             for (bits, approach), group in grouped(rows, "num_bits", "approach").items()]
 
 
@@ -153,15 +153,15 @@ def by_setting(rows):
 
 def pick_scale(axes, values, axis="x"):
     """A log axis where values are far apart; room beside the last one for its number."""
-    values = [value for value in values if math.isfinite(value)]
-    positive = [value for value in values if value > 0]
+    positive = [value for value in values if 1 / pictures.EXTREME < value < pictures.EXTREME]
     set_scale, set_limits = getattr(axes, f"set_{axis}scale"), getattr(axes, f"set_{axis}lim")
     if positive and max(positive) > 20 * min(positive):
         set_scale("log")
-        room = (max(positive) / min(positive)) ** 0.3
-        set_limits(min(positive) / room ** 0.3, max(positive) * room)
+        room = 0.3 * math.log10(max(positive) / min(positive))
+        set_limits(min(positive) / 10 ** min(0.3 * room, 9), max(positive) * 10 ** room)
     elif positive:
         set_limits(0, max(positive) * 1.3)
+        getattr(axes, f"{axis}axis").set_major_formatter(lambda x, _: words.number(float(x)))
     else:
         set_limits(-0.05, 1)
 
@@ -173,8 +173,8 @@ def show_seconds(axes, axis):
     axis.set_minor_formatter(NullFormatter())
 
 
-def mark_line(axes, y, row, value, low, high, words):
-    """A dot and its number in words; a bar from the fastest to the slowest run."""
+def mark_line(axes, y, row, value, low, high, text):
+    """A dot and its number as text; a bar from the fastest to the slowest run."""
     colour = pictures.colour(row.approach)
     left, right = axes.get_xlim()
     at = min(max(value, left), right)
@@ -182,21 +182,27 @@ def mark_line(axes, y, row, value, low, high, words):
     if high > low:
         axes.hlines(y, max(low, left), min(high, right), color=colour, linewidth=3, alpha=0.4)
     axes.plot([at], [y], pictures.marker(row.approach), color=colour, markersize=6, clip_on=False)
-    axes.annotate(words, (min(max(at, high), right), y), xytext=(7, 0),
+    axes.annotate(text, (min(max(at, high), right), y), xytext=(7, 0),
                   textcoords="offset points", va="center", fontsize=8)
 
 
-def draw_lines(axes, lines, value, spread, words, title):
-    """lines: (label, row), from the top; words: a value's number."""
-    values = [value(row) for _, row in lines]
-    pick_scale(axes, values + [each for _, row in lines for each in spread(row)])
-    for place, ((_, row), x) in enumerate(zip(lines, values)):
-        mark_line(axes, -place, row, x, *spread(row), words(x))
-    axes.set_yticks([-place for place in range(len(lines))], [label for label, _ in lines])
-    axes.set_ylim(-len(lines) + 0.4, 0.6)
+def label_lines(axes, labels, title):
+    """Names of lines from the top, where each has its place."""
+    axes.set_yticks([-place for place in range(len(labels))], map(pictures.verbatim, labels))
+    axes.set_ylim(-len(labels) + 0.4, 0.6)
     axes.tick_params(axis="y", length=0, pad=8)
     axes.grid(axis="x", color=pictures.GRID)
-    axes.set_title(title)
+    axes.set_title(pictures.verbatim(title))
+
+
+def draw_lines(axes, lines, value, reach, told, title):
+    """lines: (label, row), from the top; reach: values that the axis has to hold besides, of which
+    the first two are the fastest and the slowest run; told: a value's number in words."""
+    values = [value(row) for _, row in lines]
+    pick_scale(axes, values + [each for _, row in lines for each in reach(row)])
+    for place, ((_, row), x) in enumerate(zip(lines, values)):
+        mark_line(axes, -place, row, x, *reach(row)[:2], told(x))
+    label_lines(axes, [label for label, _ in lines], title)
 
 
 def has_bound(row):
@@ -204,11 +210,15 @@ def has_bound(row):
     return 0.005 < row.gap < math.inf
 
 
+def least(row):
+    return row.l2_norm / (1 + row.gap)
+
+
 def draw_bounds(axes, lines):
     """A mark at the least error of any levels."""
     for place, (_, row) in enumerate(lines):
         if has_bound(row):
-            axes.plot([row.l2_norm / (1 + row.gap)], [-place], "|", color="black",
+            axes.plot([least(row)], [-place], "|", color="black",
                       markersize=11, markeredgewidth=1.5)
 
 
@@ -216,24 +226,25 @@ def latency_spread(row):
     return min(row.latencies), max(row.latencies)
 
 
-def no_spread(_):
-    return 0.0, 0.0
+def down_to_bound(row):
+    """No spread; and the least error, if it is marked."""
+    return (0.0, 0.0, least(row)) if has_bound(row) else (0.0, 0.0)
 
 
 def vector_title(rows):
-    n = f", {pictures.number(rows[0].n)} values" if rows[0].n else ""
+    n = f", {words.number(rows[0].n)} values" if rows[0].n else ""
     widths = sorted({row.num_bits for row in rows})
-    bits = f", {widths[0]} bits" if len(widths) == 1 else ""
-    return f"{pictures.shortened(rows[0].vector)}{n}{bits}"
+    bits = f", {widths[0]} bit" if len(widths) == 1 else ""
+    return f"{words.shortened(rows[0].vector)}{n}{bits}"
 
 
 def draw_vector_lines(left, right, rows):
     errors, times = by_value(rows, lambda row: row.l2_norm), by_setting(rows)
     title = vector_title(rows)
-    draw_lines(left, errors, lambda row: row.l2_norm, no_spread, pictures.number,
+    draw_lines(left, errors, lambda row: row.l2_norm, down_to_bound, words.number,
                f"{title}: L2 norm of the error / n")
     draw_bounds(left, errors)
-    draw_lines(right, times, latency, latency_spread, pictures.seconds, f"{title}: latency")
+    draw_lines(right, times, latency, latency_spread, words.seconds, f"{title}: latency")
     show_seconds(right, "x")
     left.set_xlabel("L2 norm of the error / n, units of the vector")
     right.set_xlabel("solve + encode")
@@ -257,7 +268,8 @@ def draw_curves(axes, rows, value, told):
         axes.plot([row.num_bits for row in group], [max(value(row), low) for row in group],
                   STYLES[style % len(STYLES)], color=colour, marker=pictures.marker(approach),
                   markersize=5, linewidth=1.2, markerfacecolor="white" if style else colour,
-                  label=f"{approach}, {setting}" if len(settings) > 1 else approach, clip_on=False)
+                  label=pictures.verbatim(
+                      f"{approach}, {setting}" if len(settings) > 1 else approach), clip_on=False)
     widths = sorted({row.num_bits for row in rows})
     axes.set_xticks(widths)
     axes.set_xlim(widths[0] - 0.4, widths[-1] + 0.4)
@@ -272,8 +284,8 @@ def draw_vector_curves(left, right, rows):
                for group in grouped(rows, "num_bits", "approach").values())
     draw_curves(left, rows, lambda row: row.l2_norm, told)
     draw_curves(right, rows, latency, True)
-    left.set_title(f"{title}: L2 norm of the error / n")
-    right.set_title(f"{title}: latency")
+    left.set_title(pictures.verbatim(f"{title}: L2 norm of the error / n"))
+    right.set_title(pictures.verbatim(f"{title}: latency"))
     left.set_ylabel("L2 norm of the error / n, units of the vector")
     right.set_ylabel("solve + encode")
     show_seconds(right, "y")
@@ -292,18 +304,15 @@ def quartiles(errors):
 def draw_quartiles(axes, lines, groups, merit):
     """A line each: from the least to the largest, thick between the quartiles, a dot at the
     median."""
+    left, right = axes.get_xlim()
     for place, (key, _) in enumerate(lines):
-        errors = sorted(merit(row) for row in groups[key])
+        errors = sorted(min(max(merit(row), left), right) for row in groups[key])
         quarter = quartiles(errors)
         colour = pictures.colour(key[1])
         axes.hlines(-place, errors[0], errors[-1], color=colour, linewidth=1)
         axes.hlines(-place, quarter[0], quarter[2], color=colour, linewidth=5, alpha=0.5)
-        axes.plot([max(quarter[1], axes.get_xlim()[0])], [-place], pictures.marker(key[1]),
-                  color=colour, markersize=6, clip_on=False)
-    axes.set_yticks([-i for i in range(len(lines))], [text for _, text in lines])
-    axes.set_ylim(-len(lines) + 0.4, 0.6)
-    axes.tick_params(axis="y", length=0, pad=8)
-    axes.grid(axis="x", color=pictures.GRID)
+        axes.plot([quarter[1]], [-place], pictures.marker(key[1]), color=colour, markersize=6,
+                  clip_on=False)
 
 
 def draw_summary(left, right, rows):
@@ -316,23 +325,24 @@ def draw_summary(left, right, rows):
         if same and (bits, approach) in told:
             continue
         told.add((bits, approach))
-        lines.append(((bits, approach, setting), f"{approach}, {bits} bits"
+        lines.append(((bits, approach, setting), pictures.label_of(approach, bits)
                       + ("" if same else f", {setting}")))
     pick_scale(left, [merit(row) for row in rows])
     draw_quartiles(left, lines, groups, merit)
     count = len({row[:2] for row in rows})
     worst = max(rows, key=merit)
-    left.set_title(f"{name} of {count:,} vectors: extremes, quartiles, median\n"
-                   f"worst: {pictures.shortened(worst.vector)}, {pictures.number(merit(worst))}")
+    label_lines(left, [text for _, text in lines],
+                f"{name} of {count:,} vectors: extremes, quartiles, median\n"
+                f"worst: {words.shortened(worst.vector)}, {words.number(merit(worst))}")
     left.set_xlabel(("norm of the error / norm of the vector" if name == "relative error" else
                      "L2 norm of the error / n, units of the vectors")
                     + ("; 0 at the left edge" if 0 in map(merit, rows)
                        and left.get_xscale() == "log" else ""))
     alone = len({row.setting for row in rows}) == 1
-    times = [(f"{approach}, {bits} bits" + ("" if alone else f", {setting}"),
+    times = [(pictures.label_of(approach, bits) + ("" if alone else f", {setting}"),
               group[0]._replace(latencies=[sum(map(latency, group))]))
              for (bits, approach, setting), group in groups.items()]
-    draw_lines(right, times, latency, latency_spread, pictures.seconds,
+    draw_lines(right, times, latency, latency_spread, words.seconds,
                f"latency of all {count:,} vectors\n ")
     show_seconds(right, "x")
     right.set_xlabel("solve + encode, summed up over vectors")
@@ -375,38 +385,35 @@ def draw_comparison(rows, folder, formats):
         draw(figure.add_subplot(grid[i, 0]), figure.add_subplot(grid[i, 1]), group)
     devices = dict.fromkeys(row.device for row in rows)
     bounds = any(draw is draw_vector_lines and any(map(has_bound, group)) for draw, group in parts)
-    figure.suptitle(f"Comparison on {' and '.join(devices)}"
-                    + ("; |: the least that any levels could reach" if bounds else ""))
+    pictures.heading(figure, f"Comparison on {' and '.join(devices)}" + (
+        "; |: the least that any levels could reach" if bounds else ""))
     return pictures.save(figure, "comparison", HEADER, map(csv_row, rows), folder, formats)
 
 
 # ---- The program ----
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", metavar="RESULTS", nargs="+")
+    parser = command.parser(__doc__, several=True)
     parser.add_argument("--published", action="store_true", help="add the exercise's figures")
     parser.add_argument("--output", metavar="DIR", help="default: the folder of the first RESULTS")
-    parser.add_argument("--format", metavar="F[,F...]", default="png", help="default: png")
+    command.add_format(parser)
     parser.add_argument("--worst", metavar="N", type=int, default=10,
-                        help="rows told of many vectors (default 10)")
-    return parser.parse_args()
+                        help="of many vectors, how many of the worst are listed (default 10)")
+    args = parser.parse_args()
+    args.format = command.formats(args.format)
+    command.not_negative("--worst", args.worst)
+    return args
 
 
-def compare(args):
-    formats = args.format.split(",")
-    wrong = pictures.unsupported(formats)
-    if wrong:
-        raise read_runs.Unreadable(f"--format {args.format}: {wrong[0]!r} cannot be drawn; "
-                                   "take png, pdf or svg")
+def main(args):
     runs = read_runs.read(args.results)
     if args.published:
         runs += compare_published.published_runs()
     rows = read_runs.rows(runs)
     folder = args.output or read_runs.folder_of(args.results[0])
     os.makedirs(folder, exist_ok=True)
-    drawn = [draw_comparison(rows, folder, formats), pictures_scaling.draw(runs, folder, formats)]
+    drawn = [draw_comparison(rows, folder, args.format),
+             pictures_scaling.draw(runs, folder, args.format)]
     if len(rows) > MOST_ROWS and len({row[:2] for row in rows}) > MOST_VECTORS:
         print_summary(rows, args.worst)
     else:
@@ -416,15 +423,5 @@ def compare(args):
         print("written:", *files, table)
 
 
-def main():
-    args = parse()
-    try:
-        compare(args)
-    except BrokenPipeError:  # Of | head: what is drawn is drawn.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (read_runs.Unreadable, OSError) as error:
-        sys.exit(f"compare_runs.py: {read_runs.words_of(error)}")
-
-
 if __name__ == "__main__":
-    main()
+    command.run(main, parse())

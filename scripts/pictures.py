@@ -6,11 +6,12 @@
     axes.plot(x, y, color=pictures.colour("easyquant"), marker=pictures.marker("easyquant"))
     files, table = pictures.save(figure, "small_rate", ["x", "y"], zip(x, y), folder, ["png"])
 
-An approach has one colour and one marker in every picture of every run. Every picture is written
-with a CSV file of the numbers that are drawn.
+An approach has one colour, marker and dash in every picture, and no two have the same. Every picture
+is written with a CSV file of the numbers that are drawn.
 """
 import collections
 import csv
+import functools
 import os
 import re
 import textwrap
@@ -21,21 +22,38 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  The backend has to be chosen first.
 import numpy as np  # noqa: E402
+from matplotlib import font_manager  # noqa: E402
 from matplotlib.ticker import FuncFormatter, LogLocator  # noqa: E402
+
+import words  # noqa: E402
+from read_quantopt import APPROACHES, in_order  # noqa: E402, F401
 
 # What is drawn: name is the files' stem, caption one or two sentences for a reader, vector the name
 # of the vector or None, files one path a format, csv the path of the numbers.
 Picture = collections.namedtuple("Picture", "name title caption vector files csv")
 
-APPROACHES = ("uniform", "non-uniform", "easyquant", "easyquant-uniform")
 # Okabe and Ito's colours, which people with any colour vision tell apart. Yellow is too faint for
-# lines on white, so grey stands in for it.
-COLOURS = dict(zip(APPROACHES, ("#D55E00", "#0072B2", "#009E73", "#CC79A7")))
-MARKERS = dict(zip(APPROACHES, "soD^"))
-# What is left of them, for published tables and fixed levels.
-TABLES = ("af4", "e2m1", "fp4", "iq4_nl", "nf4", "max16")
-MORE_COLOURS = ("#56B4E9", "#777777", "#000000", "#8C510A", "#E69F00", "#A89A00")
-MORE_MARKERS = "vPX*<>ph"
+# lines on white, so others stand in for it. Lines are broken above an unbroken wider one, so that
+# where two are the same both are seen.
+Look = collections.namedtuple("Look", "colour marker dashes width", defaults=(1.5,))
+LOOKS = {
+    "uniform": Look("#D55E00", "s", "-"),
+    "non-uniform": Look("#0072B2", "o", "-", 2.4),
+    "easyquant": Look("#009E73", "D", (0, (5, 3))),
+    "easyquant-uniform": Look("#CC79A7", "^", (0, (1.5, 1.5))),
+    # The published codebooks.
+    "af4": Look("#56B4E9", "v", (0, (6, 2, 1, 2))),
+    "e2m1": Look("#777777", "P", (0, (4, 2))),
+    "fp4": Look("#000000", "X", (0, (1, 2))),
+    "iq4_nl": Look("#8C510A", "*", (0, (8, 2, 2, 2, 2, 2))),
+    "nf4": Look("#E69F00", "<", (0, (3, 1, 1, 1))),
+    "max16": Look("#A89A00", ">", (0, (9, 3))),
+}
+# For codebooks besides, in the order in which they come. The lengths have no common divisor, so all
+# their combinations come before one comes again.
+MORE_COLOURS = ("#6A3D9A", "#B2182B", "#01665E", "#E7298A", "#3F51B5")
+MORE_MARKERS = "phd8"
+MORE_DASHES = ((0, (2, 1)), (0, (7, 1, 1, 1, 1, 1)), (0, (5, 1, 2, 1)))
 
 STYLE = {
     "axes.spines.top": False,
@@ -64,74 +82,49 @@ matplotlib.rcParams.update(STYLE)
 
 # ---- Approaches ----
 
-def place(approach):
-    """A number of an approach that is not one of the four: fixed for the published tables, from the
-    letters alone for any other, so that it does not depend on what else a run holds."""
-    if approach in TABLES:
-        return TABLES.index(approach)
-    return zlib.crc32(approach.encode())
+def look(approach):
+    """Colour, marker and dashes: always the same of the four approaches and published codebooks; of
+    another codebook the next that is left, which no other has in this run."""
+    if approach not in LOOKS:
+        left = len(LOOKS)
+        LOOKS[approach] = Look(*(things[left % len(things)] for things in (
+            MORE_COLOURS, MORE_MARKERS, MORE_DASHES)))
+    return LOOKS[approach]
 
 
 def colour(approach):
-    """The approach's colour, the same in every picture."""
-    return COLOURS.get(approach) or MORE_COLOURS[place(approach) % len(MORE_COLOURS)]
+    return look(approach).colour
 
 
 def marker(approach):
-    """The approach's marker, which tells approaches apart where colours do not."""
-    return MARKERS.get(approach) or MORE_MARKERS[place(approach) % len(MORE_MARKERS)]
+    """Tells approaches apart where colours do not."""
+    return look(approach).marker
 
 
 def line(approach):
-    """How to draw the approach's line: broken above an unbroken wider one, so that where two are
-    the same both are seen."""
-    style = {"easyquant": (0, (5, 3)), "easyquant-uniform": (0, (1.5, 1.5))}
-    return {"color": colour(approach), "linewidth": 2.4 if approach == "non-uniform" else 1.5,
-            "linestyle": style.get(approach, (0, (6, 2, 1, 2)) if is_table(approach) else "-")}
+    """How to draw the approach's line."""
+    style = look(approach)
+    return {"color": style.colour, "linestyle": style.dashes, "linewidth": style.width}
 
 
-def is_table(approach):
+def is_codebook(approach):
     """Whether levels were given, up to a scale, rather than found."""
     return approach not in APPROACHES
 
 
-def in_order(approaches):
-    """Each once: the four, then others by name."""
-    return sorted(set(approaches), key=lambda a: (APPROACHES.index(a) if a in APPROACHES else 9, a))
+# ---- Names ----
 
-
-# ---- Words ----
-
-def number(value, digits=4):
-    """For a label: 0.00123, 1,234,567, 1.2e-7."""
-    if isinstance(value, (int, np.integer)):
-        return f"{value:,}"
-    return f"{value:.{digits}g}"
-
-
-def count(things, noun):
-    """1 rank, 2 ranks."""
-    return f"{things:,} {noun}" + ("" if things == 1 else "s")
-
-
-def seconds(value):
-    """A time with the unit that makes it readable."""
-    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
-        if value * factor >= 1:
-            return f"{value * factor:.3g} {unit}"
-    return "0 s" if not value else f"{value * 1e9:.3g} ns"
-
-
-def shortened(name, most=44):
-    """A long name without its middle: what tells tensors apart stands mostly at the end."""
-    if len(name) <= most:
-        return name
-    head = most // 4
-    return name[:head] + "…" + name[head + 1 - most:]
+@functools.lru_cache
+def drawn_letters():
+    """What the font has a shape for."""
+    return font_manager.get_font(font_manager.findfont("sans")).get_charmap()
 
 
 def verbatim(text):
-    """A name as it is: matplotlib takes what stands between two $ for mathematics."""
+    """A name as it is: matplotlib takes what stands between two $ for mathematics. Letters that the
+    font lacks are boxes."""
+    known = drawn_letters()
+    text = "".join(c if c == "\n" or ord(c) in known and c.isprintable() else "□" for c in text)
     return text.replace("$", r"\$")
 
 
@@ -159,10 +152,9 @@ def new_figure(width, height):
     return plt.figure(figsize=(width, height))
 
 
-def unsupported(formats):
-    """Those of the formats that cannot be drawn."""
-    known = matplotlib.backend_bases.FigureCanvasBase.get_supported_filetypes()
-    return [f for f in formats if f not in known]
+def can_write(suffix):
+    """Whether pictures can have that format."""
+    return suffix in matplotlib.backend_bases.FigureCanvasBase.get_supported_filetypes()
 
 
 def value_text(value):
@@ -217,8 +209,12 @@ def drawable(vector):
             and (high == low or high - low > 1 / EXTREME))
 
 
+def label_of(approach, bits):
+    return f"{approach} {bits} bit"
+
+
 def label(result):
-    return f"{result.approach} {result.num_bits} bit"
+    return label_of(result.approach, result.num_bits)
 
 
 def by_width(results):
@@ -232,7 +228,7 @@ def by_width(results):
 def describe(vector):
     """float32, 3 × 100 = 300 values."""
     shape = " × ".join(f"{s:,}" for s in vector.shape)
-    values = count(vector.n, "value")
+    values = words.count(vector.n, "value")
     return f"{vector.dtype}, " + (f"{shape} = {values}" if len(vector.shape) > 1 else values)
 
 
@@ -278,12 +274,5 @@ def grouped(results):
     found = {}
     for result in results:
         found.setdefault(result.approach, []).append(str(result.num_bits))
-    return "; ".join(f"{name} at {joined(bits, 8)} bit" for name, bits in found.items())
+    return "; ".join(f"{name} at {words.joined(bits, 8)} bit" for name, bits in found.items())
 
-
-def joined(names, most=6):
-    """a, b and c; of many the first, and how many more."""
-    names = list(names)
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

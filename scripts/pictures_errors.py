@@ -5,6 +5,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import pictures
+import words
 
 # Part of the errors that the axis holds where the rest would stretch it.
 MOST_ERRORS = 0.9999
@@ -59,7 +60,7 @@ def draw_error_panel(axes, bits, found):
     reach = most if most < 0.5 * full else 1.02 * full
     axes.set_xlim(-reach, reach)
     axes.set_title(f"{bits} bit" + (f": {MOST_ERRORS:.2%} of the errors; the largest is "
-                                    f"{pictures.number(full, 3)}" if reach < full else ""))
+                                    f"{words.number(full, 3)}" if reach < full else ""))
 
 
 def error_rows(panels):
@@ -74,8 +75,8 @@ def error_rows(panels):
 def error_caption(vector, panels, exact):
     pairs = [(r, edges[-1]) for found in panels.values() for r, edges, _ in found]
     low, high = min(pairs, key=lambda p: p[1]), max(pairs, key=lambda p: p[1])
-    text = (f"Errors are a value minus its level; the largest is {pictures.number(high[1])} with "
-            f"{pictures.label(high[0])} and {pictures.number(low[1])} with "
+    text = (f"Errors are a value minus its level; the largest is {words.number(high[1])} with "
+            f"{pictures.label(high[0])} and {words.number(low[1])} with "
             f"{pictures.label(low[0])}.")
     if any(r.attributes["outlier_count"] for r in vector.results.values()):
         text += " Outliers, which are kept exactly, are not counted."
@@ -86,6 +87,8 @@ def error_caption(vector, panels, exact):
 
 def draw_errors(album, vector, stem):
     """How often which error occurs, a panel a bit width."""
+    if not pictures.drawable(vector):
+        return
     panels, exact = {}, []
     for bits, results in pictures.by_width(vector.results.values()).items():
         found = [(r, error_bins(r)) for r in results]
@@ -93,7 +96,7 @@ def draw_errors(album, vector, stem):
         found = [(r, *bins) for r, bins in found if bins]
         if found:
             panels[bits] = found
-    if not panels or not pictures.drawable(vector):
+    if not panels:
         return
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
@@ -107,7 +110,7 @@ def draw_errors(album, vector, stem):
     pictures.legend_row(figure.add_subplot(grid[0, :]), marks, names, 6)
     figure.supxlabel("error: value minus level, in the unit of the values", fontsize=9)
     figure.supylabel("density (per unit of value)", fontsize=9)
-    pictures.heading(figure, f"{pictures.shortened(vector.name, 70)}: distribution of the errors")
+    pictures.heading(figure, f"{words.shortened(vector.name, 70)}: distribution of the errors")
     header = ["result", "begin", "end", "count", "density"]
     album.add(figure, f"{stem}_errors", "Distribution of the errors",
               error_caption(vector, panels, exact), (header, error_rows(panels)), vector)
@@ -134,7 +137,7 @@ def history_caption(results):
     gain = 1 - last["mse"] / first["mse"] if first["mse"] else 0.0
     moving = [r for r in results if not r.attributes["converged"]]
     text = (f"In {last['iteration']} Lloyd steps the mean squared error of "
-            f"{pictures.label(longest)} fell by {gain:.1%}, to {pictures.number(last['mse'])}.")
+            f"{pictures.label(longest)} fell by {gain:.1%}, to {words.number(last['mse'])}.")
     if moving:
         return text + f" Levels still moved at --max_iterations: {pictures.grouped(moving)}."
     return text + " All of them came to rest."
@@ -160,7 +163,7 @@ def draw_convergence(album, vector, stem):
     marks = [Line2D([], [], **pictures.line(n), marker=pictures.marker(n), markersize=3.5)
              for n in names]
     pictures.legend_row(figure.add_subplot(grid[0, :]), marks, names, 6)
-    pictures.heading(figure, f"{pictures.shortened(vector.name, 70)}: convergence")
+    pictures.heading(figure, f"{words.shortened(vector.name, 70)}: convergence")
     rows = [[r.name, h["iteration"], h["mse"], h["max_move"]] for r in results for h in r.history]
     album.add(figure, f"{stem}_convergence", "Convergence", history_caption(results),
               (["result", "iteration", "mse", "max_move"], rows), vector)
@@ -222,7 +225,7 @@ def rate_caption(lines, left_out):
             "a value.")
     gains = at_equal_bytes(lines)
     if gains and max(abs(gain) for _, gain in gains) >= 0.005:
-        listed = pictures.joined([f"{gain:+.2f} dB at {bits} bit" for bits, gain in gains])
+        listed = words.joined([f"{gain:+.2f} dB at {bits} bit" for bits, gain in gains])
         text += (" Against what non-uniform levels reach with as many stored bits (read off "
                  f"between its points), easyquant has {listed}.")
     if left_out:
@@ -243,7 +246,7 @@ def draw_rate(album, vector, stem):
     draw_rate_axes(figure.add_subplot(), lines)
     if left_out:
         pictures.note(figure, f"not drawn, without an error: {pictures.grouped(left_out)}")
-    pictures.heading(figure, f"{pictures.shortened(vector.name, 60)}: what a bit buys")
+    pictures.heading(figure, f"{words.shortened(vector.name, 60)}: what a bit buys")
     rows = [[r.name, r.approach, r.num_bits, r.attributes["bits_per_value"],
              r.attributes["sqnr_db"]] for r in results]
     album.add(figure, f"{stem}_rate", "Rate and distortion", rate_caption(lines, left_out),

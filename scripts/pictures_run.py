@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of a whole run: all its vectors side by side, what they cost in bits, what published
-tables cost, and where the time went."""
+"""Pictures of a whole run: all its vectors side by side, what they cost in bits, what
+codebooks cost, and where the time went."""
 import numpy as np
 
 import pictures
 import pictures_errors
+import words
 
 # Vectors that are named in the picture of all of them: the worst.
 NAMED = 24
@@ -73,7 +74,7 @@ def label_columns(axes, names, vectors):
 
 
 def vector_label(vector):
-    return f"{pictures.verbatim(pictures.shortened(vector.name))}  ({vector.n:,})"
+    return f"{pictures.verbatim(words.shortened(vector.name))}  ({vector.n:,})"
 
 
 def number_cells(axes, sqnr, apart, span):
@@ -82,7 +83,7 @@ def number_cells(axes, sqnr, apart, span):
         if np.isnan(value):
             continue
         dark = abs(apart[row, column]) > 0.7 * span
-        shown = "exact" if value >= pictures_errors.ROUNDING_DB else f"{value:.1f}"
+        shown = "exact" if value >= pictures_errors.ROUNDING_DB else words.fixed(value, 1)
         axes.text(column, row + 1, shown, ha="center", va="center", fontsize=7,
                   color="white" if dark else "black")
 
@@ -110,7 +111,7 @@ def tensors_caption(vectors, order, rows):
     far = int((rows < -10).sum())
     text = (f"{len(vectors):,} vectors, the worst first, by how many dB their SQNR lies from the "
             f"median of all vectors. Worst: "
-            + pictures.joined([f"{v.name} ({rows[order[i]]:+.1f} dB)" for i, v in enumerate(worst)])
+            + words.joined([f"{v.name} ({rows[order[i]]:+.1f} dB)" for i, v in enumerate(worst)])
             + ".")
     return text + (f" {far:,} lie more than 10 dB below the median." if far else "")
 
@@ -228,22 +229,24 @@ def draw_all_rates(album, vectors):
     album.add(figure, "rates", "What a bit buys over all vectors", caption, (header, rows))
 
 
-# ---- What tables cost ----
+# ---- What codebooks cost ----
 
-def table_cost(result):
-    """Percent by which the mean squared error is above the least that as many levels can have."""
-    return ((1 + result.attributes["optimality_gap"]) ** 2 - 1) * 100
+def excess(result):
+    """By what part of it the mean squared error is above the least that 2^bits levels can have, at
+    most: by the certificate."""
+    return (1 + result.attributes["optimality_gap"]) ** 2 - 1
 
 
 def cost_rows(vectors):
-    """(result, low, median, high, vectors) of the widths that tables have, the cheapest first:
-    tables, and beside them what else has that width. And how many results have no such figure."""
+    """(result, low, median, high, vectors) in percent, of the widths that codebooks have, the
+    cheapest first: codebooks, and beside them what else has that width. And how many results have
+    no such figure."""
     widths = {r.num_bits for v in vectors for r in v.results.values()
-              if pictures.is_table(r.approach)}
+              if pictures.is_codebook(r.approach)}
     rows, left_out = [], 0
     for name in result_names(vectors):
         results = [v.results[name] for v in vectors if name in v.results]
-        costs = np.array([table_cost(r) for r in results])
+        costs = 100 * np.array([excess(r) for r in results])
         good = costs[np.isfinite(costs)]
         if results[0].num_bits not in widths:
             continue
@@ -259,44 +262,52 @@ def draw_costs(axes, rows, limit):
         axes.barh(y, min(cost, limit), color=pictures.colour(result.approach), height=0.7)
         if vectors > 1:
             axes.plot([min(low, limit), min(high, limit)], [y, y], color="black", linewidth=1)
+        if vectors > 1 and high > limit:
+            axes.plot([limit], [y], ">", color="black", markersize=4)
         end = min(max(high, cost), limit)
-        axes.text(end + 0.01 * limit, y, f"{'→ ' if cost > limit else ' '}"
-                  f"{pictures.number(cost, 3)} %", va="center", fontsize=8)
+        axes.text(end + 0.01 * limit, y, f"{'→ ' if cost > limit else '  '}"
+                  f"{words.percent(cost / 100)}", va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [pictures.label(row[0]) for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15 * limit)
-    axes.set_xlabel("mean squared error above the best levels for these values, %")
+    axes.set_xlabel("mean squared error above that of the best 2ᵇ levels for these values (b bit), %")
 
 
-def tables_caption(tables):
-    """Of the width that most tables have."""
-    widths = [row[0].num_bits for row in tables]
+def cost_limit(codebooks):
+    """Where the axis ends: a few vectors on which a codebook is very bad shall not hide the rest."""
+    most, median = (max(row[i] for row in codebooks) for i in (3, 2))
+    return max(1.1 * min(most, 3 * median), 1e-3)
+
+
+def codebooks_caption(codebooks):
+    """Of the width that most codebooks have."""
+    widths = [row[0].num_bits for row in codebooks]
     bits = max(widths, key=widths.count)
-    costs = [f"{row[0].approach} {pictures.number(row[2], 3)} %" for row in tables
+    costs = [f"{row[0].approach} {words.percent(row[2] / 100)}" for row in codebooks
              if row[0].num_bits == bits]
-    several = max(row[4] for row in tables) > 1
-    return (f"With its best scale a table's mean squared error is above the least that {2 ** bits} "
+    several = max(row[4] for row in codebooks) > 1
+    return (f"With its best scale a codebook's mean squared error is above the least that {2 ** bits} "
             f"levels can have on these values{' (median of the vectors)' if several else ''} by: "
-            f"{pictures.joined(costs, 12)}.")
+            f"{words.joined(costs, 12)}.")
 
 
-def draw_tables(album, vectors):
-    """By how much published tables are worse than the best levels for these values."""
+def draw_codebooks(album, vectors):
+    """By how much fixed codebooks are worse than the best levels for these values."""
     rows, left_out = cost_rows(vectors)
-    tables = [row for row in rows if pictures.is_table(row[0].approach)]
-    if not tables:
+    codebooks = [row for row in rows if pictures.is_codebook(row[0].approach)]
+    if not codebooks:
         return
     figure = pictures.new_figure(9, 0.32 * len(rows) + 1.7)
-    draw_costs(figure.add_subplot(), rows, max(1.1 * max(row[3] for row in tables), 1e-3))
+    draw_costs(figure.add_subplot(), rows, cost_limit(codebooks))
     several = max(row[4] for row in rows) > 1
-    pictures.heading(figure, "What a table costs" + (
+    pictures.heading(figure, "What a codebook costs" + (
         f": the median of {len(vectors):,} vectors; lines: 10 to 90 % of them" if several else
-        f": {pictures.shortened(vectors[0].name, 60)}"))
+        f": {words.shortened(vectors[0].name, 60)}"))
     if left_out:
-        pictures.note(figure, f"left out: {pictures.count(left_out, 'result')} of vectors on which "
+        pictures.note(figure, f"left out: {words.count(left_out, 'result')} of vectors on which "
                               "the best levels have no error")
     header = ["result", "percent_low", "percent", "percent_high", "vectors"]
-    album.add(figure, "tables", "What a table costs", tables_caption(tables),
+    album.add(figure, "codebooks", "What a codebook costs", codebooks_caption(codebooks),
               (header, [[r.name, *rest] for r, *rest in rows]))
 
 
@@ -317,7 +328,7 @@ def draw_phases(album, run):
         axes.barh(y, mean, color=pictures.PALE, height=0.7)
         if ranks > 1:
             axes.plot([low, high], [y, y], "|-", color="black", linewidth=1)
-        axes.text(high + 0.01 * factor * longest, y, " " + pictures.seconds(t["mean"]), va="center",
+        axes.text(high + 0.01 * factor * longest, y, " " + words.seconds(t["mean"]), va="center",
                   fontsize=8)
     axes.set_yticks(range(len(phases)), [PHASES.get(t["phase"], t["phase"]) for t in phases])
     axes.invert_yaxis()
@@ -326,12 +337,12 @@ def draw_phases(album, run):
                                        "fastest to the slowest rank"))
     total = next((t["max"] for t in timings if t["phase"] == "total"), None)
     threads = int(run["threads_per_rank"])
-    where = f"{pictures.count(ranks, 'rank')} of {pictures.count(threads, 'thread')}"
+    where = f"{words.count(ranks, 'rank')} of {words.count(threads, 'thread')}"
     pictures.heading(figure, f"Time by phase: {where}" + (
-        f", {pictures.seconds(total)} in all" if total else ""))
+        f", {words.seconds(total)} in all" if total else ""))
     longest = max(phases, key=lambda t: t["mean"])
-    caption = (f"Of {pictures.seconds(total or longest['max'])} most went to the phase "
-               f"{longest['phase']} ({pictures.seconds(longest['mean'])}). Communication is part "
+    caption = (f"Of {words.seconds(total or longest['max'])} most went to the phase "
+               f"{longest['phase']} ({words.seconds(longest['mean'])}). Communication is part "
                "of the phases in which it takes place.")
     header = ["phase", "min", "mean", "max", "max_rank"]
     album.add(figure, "phases", "Time by phase", caption,

@@ -11,6 +11,7 @@ import statistics
 from matplotlib.ticker import EngFormatter, LogLocator
 
 import pictures
+import words
 
 # Okabe and Ito's; markers tell them apart, too.
 PHASES = {"measure": ("#0072B2", "o"), "solve": ("#CC79A7", "^"), "encode": ("#009E73", "s"),
@@ -53,8 +54,7 @@ def point_runs(runs):
 def title_of(run):
     first = run.figures[0].vector
     what = first if len(run.vectors) == 1 else f"{len(run.vectors):,} vectors"
-    return f"{pictures.shortened(what, 24)}, {run.device}, {run.threads} thread" + (
-        "s a rank" if run.threads > 1 else " a rank")
+    return f"{words.shortened(what, 24)}, {run.device}, {words.count(run.threads, 'thread')} a rank"
 
 
 def find_series(runs):
@@ -129,7 +129,7 @@ def draw_series(axes, series):
     axes.yaxis.set_major_formatter(EngFormatter(unit="s"))
     axes.minorticks_off()
     axes.set_ylabel("time of the slowest rank")
-    axes.set_title(f"{series.kind.capitalize()} scaling\n{series.title}")
+    axes.set_title(pictures.verbatim(f"{series.kind.capitalize()} scaling\n{series.title}"))
     axes.grid(color=pictures.GRID)
 
 
@@ -149,6 +149,6 @@ def draw(runs, folder, formats):
         if i == columns - 1:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     if len(found) > len(shown):
-        figure.suptitle(f"{len(shown)} of {len(found)} series; scaling.csv has all")
+        pictures.heading(figure, f"{len(shown)} of {len(found)} series; scaling.csv has all")
     return pictures.save(figure, "scaling", HEADER,
                          [row for series in found for row in csv_rows(series)], folder, formats)

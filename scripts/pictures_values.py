@@ -4,6 +4,7 @@ each value beside what it becomes."""
 import numpy as np
 
 import pictures
+import words
 
 # More levels than this cannot be told apart in a strip: their density is drawn.
 READABLE = 32
@@ -184,9 +185,9 @@ def distribution_rows(vector, edges, counts, tails):
 
 def distribution_caption(vector, tails):
     figures = vector.attributes
-    text = (f"{pictures.count(vector.n, 'value')} between {pictures.number(figures['min'])} and "
-            f"{pictures.number(figures['max'])}, with mean {pictures.number(figures['mean'])} and "
-            f"standard deviation {pictures.number(figures['std'])}.")
+    text = (f"{words.count(vector.n, 'value')} between {words.number(figures['min'])} and "
+            f"{words.number(figures['max'])}, with mean {words.number(figures['mean'])} and "
+            f"standard deviation {words.number(figures['std'])}.")
     if tails:
         text += (f" The shaded tails hold {tails[4]:,} values ({tails[4] / vector.n:.2%}), which "
                  "easyquant keeps exactly.")
@@ -227,7 +228,7 @@ def draw_distribution(album, vector, stem):
         bottom.set_xlim(view)
     columns[0][1].set_yticks(range(len(results))[::-1], [strip_label(r) for r in results])
     pictures.note(figure, explain_strips(vector, results, tails))
-    title = f"{pictures.shortened(vector.name, 70)}: {pictures.describe(vector)}"
+    title = f"{words.shortened(vector.name, 70)}: {pictures.describe(vector)}"
     pictures.heading(figure, title)
     header = ["what", "result", "begin", "end", "count", "density"]
     album.add(figure, f"{stem}_distribution", "Distribution, levels and cuts",
@@ -292,8 +293,8 @@ def original_caption(vector, decoded):
     best = min(decoded, key=lambda pair: pair[0].attributes["l2_norm"])[0]
     worst = max(decoded, key=lambda pair: pair[0].attributes["l2_norm"])[0]
     return text + (f" The L2 norm of the error over n goes from "
-                   f"{pictures.number(worst.attributes['l2_norm'])} ({pictures.label(worst)}) to "
-                   f"{pictures.number(best.attributes['l2_norm'])} ({pictures.label(best)}).")
+                   f"{words.number(worst.attributes['l2_norm'])} ({pictures.label(worst)}) to "
+                   f"{words.number(best.attributes['l2_norm'])} ({pictures.label(best)}).")
 
 
 def draw_original(album, vector, stem):
@@ -313,7 +314,7 @@ def draw_original(album, vector, stem):
         axes.set_axis_off()
     figure.supxlabel("index in the vector", fontsize=9)
     figure.supylabel("value", fontsize=9)
-    pictures.heading(figure, f"{pictures.shortened(vector.name, 70)}: original and quantized")
+    pictures.heading(figure, f"{words.shortened(vector.name, 70)}: original and quantized")
     header = ["result", "index", "original", "quantized", "outlier"]
     album.add(figure, f"{stem}_original", "Original against quantized",
               original_caption(vector, decoded),

@@ -15,23 +15,24 @@ input. Into RESULTS/plots by default go, for each of the N largest vectors,
 
 and once for the run
 
-    tensors   SQNR of all vectors, the worst by name      tables   what published tables cost
-    rates     what a bit buys over all vectors            phases   where the time went
+    tensors     SQNR of all vectors, the worst by name    rates    what a bit buys over all of them
+    codebooks   what fixed codebooks cost                 phases   where the time went
 
 each with a .csv of the numbers drawn; figures.csv has all figures of all results.
 """
-import argparse
 import fnmatch
 import os
 import sys
 
 import numpy as np
 
+import command
 import pictures
 import pictures_errors
 import pictures_run
 import pictures_values
 import read_quantopt
+import words
 from pictures import Picture  # noqa: F401  For those who call draw_all.
 
 COLUMNS = (
@@ -53,7 +54,7 @@ def chosen(results, pattern):
     found = [v for v in results.vectors.values() if fnmatch.fnmatchcase(v.name, pattern)]
     if found:
         return [v for v in found if v.results]
-    names = pictures.joined([pictures.shortened(name) for name in results.vectors], 4)
+    names = words.joined([words.shortened(name) for name in results.vectors], 4)
     raise read_quantopt.Unreadable(
         f"{results.path}: no vector matches --vectors {pattern}; there is {names}")
 
@@ -67,7 +68,7 @@ def draw_all(results, folder, formats=("png",), most=6, pattern="*"):
     vectors = chosen(results, pattern)
     pictures_run.draw_tensors(album, vectors)
     pictures_run.draw_all_rates(album, vectors)
-    pictures_run.draw_tables(album, vectors)
+    pictures_run.draw_codebooks(album, vectors)
     stems = pictures.stems(results.vectors)
     for vector in sorted(vectors, key=lambda v: -v.n)[:most]:
         for draw in OF_A_VECTOR:
@@ -102,46 +103,23 @@ def write_figures(results, folder):
                               ["vector", "num_elements", *COLUMNS], rows)
 
 
-def fail(message, code):
-    print(f"plot_results.py: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", metavar="RESULTS")
-    parser.add_argument("--format", metavar="LIST", default="png", help="png (default), pdf, svg")
+    parser = command.parser(__doc__)
+    command.add_format(parser)
     parser.add_argument("--vectors", metavar="GLOB", default="*", help="which ones (default all)")
-    parser.add_argument("--most", metavar="N", type=int, default=6,
-                        help="draw the N largest vectors one by one (default 6)")
+    command.add_most(parser, "draw the N largest vectors one by one")
     parser.add_argument("--output", metavar="DIR", help="default: plots in the results' folder")
     args = parser.parse_args()
-    args.format = args.format.lower().split(",")
-    unknown = pictures.unsupported(args.format)
-    if unknown:
-        fail(f"--format {','.join(unknown)}: cannot be drawn; give png, pdf or svg, or several "
-             "with commas", 2)
-    if args.most < 0:
-        fail(f"--most {args.most}: below 0; give how many vectors to draw one by one", 2)
+    args.format = command.formats(args.format)
+    command.not_negative("--most", args.most)
     return args
 
 
-def main():
-    args = parse()
-    try:
-        results = read_quantopt.open_results(args.results)
-        folder = args.output or os.path.join(results.folder, "plots")
-        drawn = draw_all(results, folder, args.format, args.most, args.vectors)
-        table = write_figures(results, folder)
-    except read_quantopt.Unreadable as error:
-        fail(error, 1)
-    except KeyError as error:
-        fail(f"{args.results}: a result lacks {error}; it is not whole, or of another version: "
-             "run quantopt_mpi again", 1)
-    except OSError as error:
-        fail(f"{error.filename or args.results}: {error.strerror or error}; name a folder that "
-             "can be written with --output", 1)
+def main(args):
+    results = read_quantopt.open_results(args.results)
+    folder = args.output or os.path.join(results.folder, "plots")
+    drawn = draw_all(results, folder, args.format, args.most, args.vectors)
+    table = write_figures(results, folder)
     for line in missing(results):
         print(f"plot_results.py: {line}", file=sys.stderr)
     for picture in drawn:
@@ -150,4 +128,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, parse())

@@ -26,6 +26,8 @@ import numpy as np
 
 # Codes decoded at once; a multiple of 8, so that a part begins at a whole byte.
 PART = 1 << 22
+# In the order in which they are told of; other approaches, fixed codebooks, come behind them.
+APPROACHES = ("uniform", "non-uniform", "easyquant", "easyquant-uniform")
 
 
 class Unreadable(Exception):
@@ -75,6 +77,23 @@ def unpack(packed, num_bits, count):
     """The codes in a little-endian stream of num_bits each that begins at a whole byte."""
     bits = np.unpackbits(packed, bitorder="little")[:count * num_bits]
     return np.packbits(bits.reshape(count, num_bits), axis=1, bitorder="little")[:, 0]
+
+
+# ---- Order ----
+
+def rank(approach):
+    """Sorts: the four, then others by name."""
+    return (APPROACHES.index(approach) if approach in APPROACHES else len(APPROACHES), approach)
+
+
+def in_order(approaches):
+    """Each once."""
+    return sorted(set(approaches), key=rank)
+
+
+def by_name(found):
+    """Results by name, in the order of bits, then approaches."""
+    return {r.name: r for r in sorted(found, key=lambda r: (r.num_bits, rank(r.approach)))}
 
 
 # ---- What there is ----
@@ -224,10 +243,12 @@ def from_run(results, run):
     """Vectors as results.json alone tells of them."""
     for described in run["vectors"]:
         vector = Vector(results, described["name"], statistics_of(described))
+        found = []
         for r in described["results"]:
             name = f"{r['approach']}_{r['num_bits']}bit"
             levels = np.array(r["levels"], dtype=np.float64)
-            vector.results[name] = Result(vector, name, figures_of(r), levels, r["history"])
+            found.append(Result(vector, name, figures_of(r), levels, r["history"]))
+        vector.results = by_name(found)
         results.vectors[vector.name] = vector
 
 
@@ -243,11 +264,17 @@ def read_vector(results, name, group, histories):
             attributes = {a: plain(value) for a, value in node.attrs.items()}
             history = histories.get((name, key), [])
             found.append(Result(vector, key, attributes, node["levels"][...], history))
-    known = ["uniform", "non-uniform", "easyquant", "easyquant-uniform"]
-    found.sort(key=lambda r: (r.num_bits, known.index(r.approach) if r.approach in known else 9,
-                              r.approach))
-    vector.results = {r.name: r for r in found}
+    vector.results = by_name(found)
     return vector
+
+
+def groups_of_vectors(group, above=""):
+    """(name, group) of each; the results in them are not walked through, which takes long."""
+    for key, node in group.items():
+        if isinstance(node, h5py.Group) and "num_elements" in node.attrs:
+            yield above + key, node
+        elif isinstance(node, h5py.Group):
+            yield from groups_of_vectors(node, f"{above}{key}/")
 
 
 def from_file(results, path):
@@ -257,16 +284,13 @@ def from_file(results, path):
         for r in v["results"]:
             histories[v["name"], f"{r['approach']}_{r['num_bits']}bit"] = r["history"]
 
-    def visit(name, node):
-        if isinstance(node, h5py.Group) and "num_elements" in node.attrs:
-            results.vectors[name] = read_vector(results, name, node, histories)
-
     try:
         with h5py.File(path, "r") as f:
             results.attributes = {key: plain(value) for key, value in f.attrs.items()}
             if results.attributes.get("format") != "quantopt":
                 raise Unreadable(f"{path}: not a result file of quantopt_mpi; name its quantized.h5")
-            f["vectors"].visititems(visit)
+            for name, group in groups_of_vectors(f["vectors"]):
+                results.vectors[name] = read_vector(results, name, group, histories)
     except (OSError, KeyError, RuntimeError) as error:
         raise Unreadable(f"{path}: cannot be read as a result file: {error}; is it whole? "
                          "run quantopt_mpi again") from None
@@ -343,13 +367,11 @@ def choose(things, name, what, where):
 
 def list_results(results):
     """A line a result."""
-    width = max(map(len, results.vectors))
-    print(f"{'vector':{width}} {'result':24} {'elements':>14} {'bits':>8} {'SQNR dB':>9}  type")
+    print(f"{'result':20} {'elements':>14} {'bits':>9} {'SQNR dB':>9}  {'type':8}  vector")
     for vector in results.vectors.values():
         for r in vector.results.values():
-            print(f"{vector.name:{width}} {r.name:24} {vector.n:14,} "
-                  f"{r.attributes['bits_per_value']:8.3f} {r.attributes['sqnr_db']:9.2f}  "
-                  f"{vector.dtype}")
+            print(f"{r.name:20} {vector.n:14,} {r.attributes['bits_per_value']:9.3f} "
+                  f"{r.attributes['sqnr_db']:9.2f}  {vector.dtype:8}  {vector.name}")
 
 
 def parse_slice(text, result):

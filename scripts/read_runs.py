@@ -16,6 +16,7 @@ import re
 
 import pictures
 import read_quantopt
+import words
 from read_quantopt import Unreadable
 
 HEADER = re.compile(r"Vector Size: (\w+)___multiprocess: (True|False)__device: (\w+)")
@@ -60,7 +61,7 @@ class Run:
         if self.ranks is None:
             return {None: "processes unknown", True: "multiprocess", False: "one process"}[
                 self.several]
-        return f"{counted(self.ranks, 'rank')} × {counted(self.threads, 'thread')}"
+        return f"{words.count(self.ranks, 'rank')} × {words.count(self.threads, 'thread')}"
 
     @functools.cached_property
     def vectors(self):
@@ -71,10 +72,6 @@ class Run:
     def n(self):
         """Elements of all vectors together."""
         return sum(n or 0 for _, n in self.vectors)
-
-
-def counted(number, thing):
-    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 # ---- results.txt ----
@@ -234,13 +231,6 @@ def folder_of(path):
     return path if os.path.isdir(path) else os.path.dirname(path) or "."
 
 
-def words_of(error):
-    """What main() says, in one line."""
-    if isinstance(error, OSError):
-        return f"{error.filename}: {error.strerror}; choose another --output"
-    return error
-
-
 # ---- Comparing ----
 
 def differences(run, runs):
@@ -249,7 +239,7 @@ def differences(run, runs):
              if (other.device, other.processes) == (run.device, run.processes)
              and other.vectors & run.vectors]
     keys = dict.fromkeys(key for other in peers for key in other.details)
-    return [f"{key} {pictures.shortened(run.details[key])}" for key in keys if key in run.details
+    return [f"{key} {words.shortened(str(run.details[key]))}" for key in keys if key in run.details
             and any(other.details.get(key) != run.details[key] for other in peers)]
 
 
@@ -295,16 +285,12 @@ def rows(runs):
 
 # ---- Tables on the screen ----
 
-def short(value, digits=6):
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}g}"
-
-
 def print_table(header, lines):
     """Columns as wide as needed; all but the words flush right."""
     lines = [[str(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(header, *lines)]
     for line in [header, *lines]:
-        cells = [cell.ljust(width) if "".join(column).strip("-0123456789.einf+ ") else
+        cells = [cell.ljust(width) if "".join(column).strip("0123456789.,e+-–−∞% ") else
                  cell.rjust(width)
                  for cell, width, column in zip(line, widths, zip(*lines))]
         print("  ".join(cells).rstrip())

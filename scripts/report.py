@@ -2,24 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes one page of a run: figures, pictures, certificates, what was asked, on what machine.
 
-    report.py RESULTS_DIR [--output FILE] [--most N]
+    report.py RESULTS [--output FILE] [--most N]
 
-Reads what quantopt_mpi has written (or the result file or results.json that is named) and nothing
-else. FILE, RESULTS_DIR/report.html by default, holds everything it shows: it can be sent by mail,
+RESULTS is a results folder, a quantized.h5 or a results.json; nothing else is read. FILE, by default
+report.html in the results' folder, holds everything it shows: it can be sent by mail,
 and opens without a network.
 """
-import argparse
 import os
-import sys
 import tempfile
 
+import command
 import pictures
 import pictures_run
 import plot_results
 import read_quantopt
-import report_words as words
-from report_page import (Number, details, document, fixed, join, pairs, picture, shown, table,
-                         tag)
+import report_words
+import words
+from report_page import Number, details, document, join, pairs, picture, table, tag
 
 # Vectors up to this many have a section each; of more there is one table, the worst first.
 FEW = 8
@@ -31,19 +30,19 @@ LISTED = 16
 # Of a result: heading, explanation, the attribute, and how it is shown.
 FIGURES = (
     ("bits a value", "codes, levels, outlier values and indices, over the elements",
-     "bits_per_value", lambda x: fixed(x, 3)),
-    ("times smaller", "bits of an element over bits a value", "compression_ratio", fixed),
-    ("SQNR dB", "20 log10(norm of the values / norm of the error)", "sqnr_db", fixed),
+     "bits_per_value", lambda x: words.fixed(x, 3)),
+    ("times smaller", "bits of an element over bits a value", "compression_ratio", words.fixed),
+    ("SQNR dB", "20 log10(norm of the values / norm of the error)", "sqnr_db", words.fixed),
     ("gap", "rmse over a proven lower bound for any levels, minus 1", "optimality_gap",
-     lambda x: shown(x, 2)),
-    ("rmse", "root of the mean squared error", "rmse", shown),
-    ("relative error", "norm of the error / norm of the values", "relative_error", shown),
-    ("max error", "the largest absolute error", "max_abs_error", shown),
-    ("L2 norm", "norm of the error / number of elements", "l2_norm", shown),
-    ("outliers", "elements kept exactly", "outlier_count", shown),
-    ("solve s", "seconds to find the levels", "solve_seconds", lambda x: shown(x, 2)),
+     lambda x: words.number(x, 2)),
+    ("rmse", "root of the mean squared error", "rmse", words.number),
+    ("relative error", "norm of the error / norm of the values", "relative_error", words.number),
+    ("max error", "the largest absolute error", "max_abs_error", words.number),
+    ("L2 norm", "norm of the error / number of elements", "l2_norm", words.number),
+    ("outliers", "elements kept exactly", "outlier_count", words.number),
+    ("solve s", "seconds to find the levels", "solve_seconds", lambda x: words.number(x, 2)),
     ("encode s", "seconds to make codes and measure errors", "encode_seconds",
-     lambda x: shown(x, 2)),
+     lambda x: words.number(x, 2)),
 )
 STATISTICS = ("min", "max", "mean", "std")
 
@@ -77,16 +76,16 @@ def levels_list(vector):
     short = [r for r in vector.results.values() if len(r.levels) <= LISTED]
     if not short:
         return ""
-    rows = [[pictures.label(r), "  ".join(shown(float(x), 6) for x in r.levels)] for r in short]
+    rows = [[pictures.label(r), "  ".join(words.number(float(x), 6) for x in r.levels)] for r in short]
     return details(f"Levels of results with up to {LISTED}",
                    table("Levels, ascending.", ["result", "levels"], rows))
 
 
 def vector_section(vector, drawn):
     title = tag("h3", vector.name)
-    kept = words.kept(vector)
+    kept = report_words.kept(vector)
     facts = f"{pictures.describe(vector)}. " + ", ".join(
-        f"{name} {shown(float(vector.attributes[name]), 6)}" for name in STATISTICS)
+        f"{name} {words.number(float(vector.attributes[name]), 6)}" for name in STATISTICS)
     return join([title, tag("p", facts + "." + (f" {kept}" if kept else ""), class_="soft"),
                  figures_table(vector), levels_list(vector),
                  *(shown_picture(p) for p in drawn if p.vector == vector.name)])
@@ -101,10 +100,10 @@ def shown_picture(one):
 def totals_table(vectors):
     heads = ["result", "bits a value", "times smaller", ("median SQNR dB", "weighted by elements"),
              "outliers", "worst vector", "its SQNR dB"]
-    rows = [[t.label, Number(t.bits_per_value, fixed(t.bits_per_value, 3)),
-             Number(t.compression_ratio, fixed(t.compression_ratio)),
-             Number(t.median_db, fixed(t.median_db)), t.outliers, t.worst,
-             Number(t.worst_db, fixed(t.worst_db))] for t in words.totals(vectors)]
+    rows = [[t.label, Number(t.bits_per_value, words.fixed(t.bits_per_value, 3)),
+             Number(t.compression_ratio, words.fixed(t.compression_ratio)),
+             Number(t.median_db, words.fixed(t.median_db)), t.outliers, t.worst,
+             Number(t.worst_db, words.fixed(t.worst_db))] for t in report_words.totals(vectors)]
     return table("All vectors together.", heads, rows)
 
 
@@ -113,8 +112,8 @@ def overview_rows(vectors):
     names = pictures_run.result_names(vectors)
     sqnr = pictures_run.matrix(vectors, names, "sqnr_db")
     order, distance = pictures_run.badness(pictures_run.against_median(sqnr)[0])
-    return [[vectors[i].name, vectors[i].n, vectors[i].dtype, words.shape(vectors[i]),
-             *(Number(float(x), fixed(float(x))) for x in (distance[i], *sqnr[i]))]
+    return [[vectors[i].name, vectors[i].n, vectors[i].dtype, report_words.shape(vectors[i]),
+             *(Number(float(x), words.fixed(float(x))) for x in (distance[i], *sqnr[i]))]
             for i in order]
 
 
@@ -159,7 +158,7 @@ def machine_facts(results):
              ("communication", run.get("comm"))]
     memory = run.get("peak_memory_bytes")
     if memory:
-        facts.append(("peak memory of a rank", words.memory(memory)))
+        facts.append(("peak memory of a rank", report_words.memory(memory)))
     return pairs("Machine.", [(name, str(value)) for name, value in facts if value])
 
 
@@ -196,11 +195,11 @@ def contents(results, drawn):
     """What stands on the page, in order."""
     of_run = [p for p in drawn if p.vector is None and p.name != "phases"]
     few = len(results.vectors) <= FEW
-    yield tag("h1", words.title(results))
-    yield tag("p", words.subtitle(results), class_="soft")
-    for notice in words.notices(results):
+    yield tag("h1", report_words.title(results))
+    yield tag("p", report_words.subtitle(results), class_="soft")
+    for notice in report_words.notices(results):
         yield tag("p", notice, class_="notice")
-    yield bullets(words.summary(results))
+    yield bullets(report_words.summary(results))
     yield tag("h2", "Results")
     yield join(shown_picture(p) for p in of_run)
     if few:
@@ -208,11 +207,11 @@ def contents(results, drawn):
     else:
         yield many_section(results, drawn)
     yield tag("h2", "What is proven")
-    yield join([tag("p", words.CERTIFICATE), bullets(words.certificates(results))])
-    audits = words.audits(results, few)
+    yield join([tag("p", report_words.CERTIFICATE), bullets(report_words.certificates(results))])
+    audits = report_words.audits(results, few)
     if audits:
-        yield tag("h2", "Audits of fixed tables")
-        yield join([tag("p", words.AUDIT), bullets(audits)])
+        yield tag("h2", "Audits of fixed codebooks")
+        yield join([tag("p", report_words.AUDIT), bullets(audits)])
     yield tag("h2", "What was asked")
     yield asked(results)
     yield tag("h2", "Where and how long")
@@ -225,7 +224,7 @@ def contents(results, drawn):
 def make_page(results, most):
     with tempfile.TemporaryDirectory(prefix="quantopt_report_") as folder:
         drawn = plot_results.draw_all(results, folder, formats=("png",), most=most)
-        return document(words.title(results), contents(results, drawn))
+        return document(report_words.title(results), contents(results, drawn))
 
 
 def write_whole(path, text):
@@ -241,44 +240,23 @@ def write_whole(path, text):
         raise
 
 
-def fail(message, code):
-    print(f"report.py: {message}", file=sys.stderr)
-    sys.exit(code)
-
-
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", metavar="RESULTS_DIR")
-    parser.add_argument("--output", metavar="FILE", help="(default: RESULTS_DIR/report.html)")
-    parser.add_argument("--most", metavar="N", type=int, default=6,
-                        help="vectors that have pictures of their own (default: 6)")
+    parser = command.parser(__doc__)
+    parser.add_argument("--output", metavar="FILE", help="default: report.html in the results' "
+                        "folder")
+    command.add_most(parser, "the N largest vectors have pictures of their own")
     args = parser.parse_args()
-    if args.most < 0:
-        fail(f"--most {args.most}: below 0; give how many vectors to draw one by one", 2)
+    command.not_negative("--most", args.most)
     return args
 
 
-def main():
-    args = parse()
-    try:
-        results = read_quantopt.open_results(args.results)
-        page = make_page(results, args.most)
-    except read_quantopt.Unreadable as error:
-        fail(error, 1)
-    except KeyError as error:
-        fail(f"{args.results}: a result lacks {error}; it is not whole, or of another version: run "
-             "quantopt_mpi again", 1)
-    except OSError as error:
-        fail(f"{error.filename}: cannot be written: {error.strerror}; free some space, or name "
-             "another folder in TMPDIR", 1)
+def main(args):
+    results = read_quantopt.open_results(args.results)
+    page = make_page(results, args.most)
     output = args.output or os.path.join(results.folder, "report.html")
-    try:
-        write_whole(output, page)
-    except OSError as error:
-        fail(f"{output}: cannot be written: {error.strerror}; name another place with --output", 1)
+    write_whole(output, page)
     print(f"{output}: {len(page.encode(errors='replace')) / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":
-    main()
+    command.run(main, parse())

@@ -9,9 +9,10 @@ The page asks nobody for anything: its policy lets it load nothing but the image
 import base64
 import collections
 import html
-import math
 import re
 import struct
+
+import words
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 VOID = {"meta", "link", "img", "br", "wbr"}
@@ -115,10 +116,10 @@ def join(children):
 def tag(name, /, *children, **attributes):
     """<name attribute="value">children</name>; class_ is class, data_v is data-v, None leaves an
     attribute out."""
-    words = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
                     for key, value in attributes.items() if value is not None)
     end = "" if name in VOID else f"{join(children)}</{name}>"
-    return Markup(f"<{name}{words}>{end}")
+    return Markup(f"<{name}{written}>{end}")
 
 
 def box(label, child):
@@ -143,27 +144,8 @@ def picture(path, title, caption):
 
 # ---- Tables ----
 
-def shown(value, digits=4):
-    """A number as people read it: 1,234,567, 0.1234, 1.2e-07; what is no number is a dash."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    return special(value) or f"{value:.{digits}g}"
-
-
-def fixed(value, decimals=2):
-    """With as many decimals in every row: 12.30."""
-    return special(value) or f"{value:,.{decimals}f}"
-
-
-def special(value):
-    """What stands for a value that has no digits; "" for others."""
-    if math.isnan(value):
-        return "–"
-    return "" if math.isfinite(value) else "∞" if value > 0 else "−∞"
-
-
 class Number(collections.namedtuple("Number", "value text")):
-    """A number that is shown by another text than shown() makes of it."""
+    """A number that is shown by another text than words.number() makes of it."""
 
 
 def is_long(text):
@@ -179,7 +161,7 @@ def breakable(text):
 def cell(value):
     """A number keeps its exact value for sorting, and for whoever reads the page by program."""
     if isinstance(value, (int, float)):
-        value = Number(value, shown(value))
+        value = Number(value, words.number(value))
     if isinstance(value, Number):
         exact = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
         return tag("td", value.text, data_v=exact.get(repr(value.value), repr(value.value)))

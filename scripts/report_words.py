@@ -8,7 +8,7 @@ import statistics
 
 import pictures
 import pictures_run
-from report_page import shown
+import words
 
 FREE = ("non-uniform", "easyquant")
 
@@ -16,9 +16,9 @@ CERTIFICATE = (
     "With the levels comes a lower bound on the root-mean-square error (rmse) that any levels of "
     "the same number can have on the same elements. It is a proof, not an estimate. The gap is the "
     "rmse over that bound, minus 1: for free levels what could at most be gained by better ones, "
-    "for an even grid or a given table what its shape costs.")
+    "for an even grid or a fixed codebook what its shape costs.")
 AUDIT = (
-    "A table that was made for some other data is stretched by the one scale that makes its "
+    "A codebook that was made for some other data is stretched by the one scale that makes its "
     "squared error on this vector least, and held against the best levels of as many bits.")
 
 # All vectors together with one quantizer.
@@ -28,10 +28,6 @@ Total = collections.namedtuple(
 
 # ---- Small words ----
 
-def plural(count, word):
-    return f"{count:,} {word}" + ("" if count == 1 else "s")
-
-
 def shape(vector):
     return " × ".join(f"{s:,}" for s in vector.shape) or "scalar"
 
@@ -40,13 +36,8 @@ def kept(vector):
     """What no level stands for, whatever the approach."""
     counts = [(vector.attributes.get(name, 0), what) for name, what in
               (("nonfinite_count", "NaN or infinite"), ("fill_count", "equal to a fill value"))]
-    told = [f"{plural(count, 'element')} {what}" for count, what in counts if count]
+    told = [f"{words.count(count, 'element')} {what}" for count, what in counts if count]
     return f"{' and '.join(told)}: kept exactly." if told else ""
-
-
-def percent(part):
-    """A part of one, as a percentage."""
-    return f"{shown(100 * part, 3)} %"
 
 
 def memory(peaks):
@@ -91,25 +82,25 @@ def smallest_error(results):
                                                        r.attributes["bits_per_value"]))
     a = best.attributes
     if a["mse"] == 0:
-        return (f"No error at all: {pictures.label(best)}, {shown(a['bits_per_value'])} bits a "
+        return (f"No error at all: {pictures.label(best)}, {words.number(a['bits_per_value'])} bits a "
                 "value.")
     return (f"Smallest error: {pictures.label(best)}, SQNR {a['sqnr_db']:.2f} dB at "
-            f"{shown(a['bits_per_value'])} bits a value, {shown(a['compression_ratio'], 3)} times "
+            f"{words.number(a['bits_per_value'])} bits a value, {words.number(a['compression_ratio'], 3)} times "
             f"smaller than {vector.dtype}.")
 
 
 def summary(results):
     """The run in a few sentences."""
     elements = sum(v.n for v in results.vectors.values())
-    yield (f"{plural(len(results.vectors), 'vector')} of {plural(elements, 'element')}, "
-           f"{plural(len(all_results(results)), 'result')}.")
+    yield (f"{words.count(len(results.vectors), 'vector')} of {words.count(elements, 'element')}, "
+           f"{words.count(len(all_results(results)), 'result')}.")
     if len(results.vectors) == 1:
         yield smallest_error(results)
     times = {t["phase"]: t["max"] for t in (results.run or {}).get("timings", [])}
     if "total" in times:
-        ranks = plural(results.run["ranks"], "rank")
-        threads = plural(results.run["threads_per_rank"], "thread")
-        yield f"{shown(times['total'], 3)} s on {ranks} of {threads}, {results.run['device']}."
+        ranks = words.count(results.run["ranks"], "rank")
+        threads = words.count(results.run["threads_per_rank"], "thread")
+        yield f"{words.number(times['total'], 3)} s on {ranks} of {threads}, {results.run['device']}."
 
 
 # ---- All vectors together ----
@@ -148,7 +139,7 @@ def above_least(result):
     """5e-05 % above the least that any 8 levels can have; 49 times the least ..."""
     gap = result.attributes["optimality_gap"]
     least = f"the least that any {2**result.num_bits} levels can have"
-    return f"{percent(gap)} above {least}" if gap < 1 else f"{shown(1 + gap, 3)} times {least}"
+    return f"{words.percent(gap)} above {least}" if gap < 1 else f"{words.number(1 + gap, 3)} times {least}"
 
 
 def proven_best(best, found):
@@ -179,10 +170,10 @@ def certificate(approach, found, results):
         said.append(worst_case(worst, len(known) == 1, results))
     unbounded, unknown = sum(map(math.isinf, gaps)), sum(map(math.isnan, gaps))
     if unbounded:
-        said.append(f"for {plural(unbounded, 'result')} the bound is 0: other levels may have no "
+        said.append(f"for {words.count(unbounded, 'result')} the bound is 0: other levels may have no "
                     "error at all")
     if unknown:
-        said.append(f"nothing is proven of {plural(unknown, 'result')}: the levels were found on a "
+        said.append(f"nothing is proven of {words.count(unknown, 'result')}: the levels were found on a "
                     "sample")
     return f"{approach}: {'; '.join(said)}."
 
@@ -191,7 +182,7 @@ def certificates(results):
     """A sentence an approach."""
     found = {}
     for result in all_results(results):
-        if not pictures.is_table(result.approach):
+        if not pictures.is_codebook(result.approach):
             found.setdefault(result.approach, []).append(result)
     return [certificate(approach, each, results) for approach, each in found.items()]
 
@@ -199,10 +190,9 @@ def certificates(results):
 # ---- Audits ----
 
 def cost(result):
-    """By how much of it a table's squared error is above the least, at least and at most: the best
+    """By how much of it a codebook's squared error is above the least, at least and at most: the best
     levels found and the bound enclose the least."""
-    gap = result.attributes["optimality_gap"]
-    most = (1 + gap)**2 - 1
+    most = pictures_run.excess(result)
     free = result.vector.results.get(f"non-uniform_{result.num_bits}bit")
     if free is None or not free.attributes["mse"] > 0:
         return most, most
@@ -219,43 +209,43 @@ def cost_words(result):
         return f"has an error where {best} may have none"
     if most == 0:
         return f"costs nothing: {best} have no smaller error"
-    low, high = percent(least), percent(most)
-    decibels = shown(10 * math.log10(1 + most), 2)
+    low, high = words.percent(least), words.percent(most)
+    decibels = words.number(10 * math.log10(1 + most), 2)
     return (f"costs {high if low == high else f'{low} to {high}'} more squared error than {best} "
             f"({decibels} dB)")
 
 
 def audit_of_one(result):
     scale, k = result.attributes.get("scale", math.nan), len(result.levels)
-    has = "" if k == 2**result.num_bits else f"; it has {plural(k, 'level')}"
+    has = "" if k == 2**result.num_bits else f"; it has {words.count(k, 'level')}"
     mirrored = ", mirrored" if scale < 0 else ""
-    stretched = f"; its best scale is {shown(scale, 5)}{mirrored}" if math.isfinite(scale) else ""
+    stretched = f"; its best scale is {words.number(scale, 5)}{mirrored}" if math.isfinite(scale) else ""
     return f"{result.vector.name}: {result.approach} {cost_words(result)}{has}{stretched}."
 
 
 def audit_of_many(approach, found):
-    """One sentence for a table on many vectors."""
+    """One sentence for a codebook on many vectors."""
     known = [r for r in found if math.isfinite(cost(r)[1])]
     others = len(found) - len(known)
     said = []
     if known and max(cost(r)[1] for r in known) == 0:
-        said = [f"costs nothing on {plural(len(known), 'vector')}"]
+        said = [f"costs nothing on {words.count(len(known), 'vector')}"]
     elif known:
         middle = statistics.median(cost(r)[1] for r in known)
         worst = max(known, key=lambda r: cost(r)[1])
-        said = [f"{percent(middle)} more squared error than the best {2**worst.num_bits} levels in "
-                f"the median of {plural(len(known), 'vector')}",
+        said = [f"{words.percent(middle)} more squared error than the best {2**worst.num_bits} levels in "
+                f"the median of {words.count(len(known), 'vector')}",
                 f"worst on {worst.vector.name}, where it {cost_words(worst)}"]
     if others:
-        said.append(f"on {plural(others, 'vector')} the best levels may have no error, or nothing "
+        said.append(f"on {words.count(others, 'vector')} the best levels may have no error, or nothing "
                     "was proven")
     return f"{approach}: {'; '.join(said)}."
 
 
 def audits(results, few):
-    """A sentence a table and vector; of many vectors one a table."""
+    """A sentence a codebook and vector; of many vectors one a codebook."""
     found = {}
-    for result in [r for r in all_results(results) if pictures.is_table(r.approach)]:
+    for result in [r for r in all_results(results) if pictures.is_codebook(r.approach)]:
         found.setdefault(result.approach, []).append(result)
     if few:
         return [audit_of_one(r) for each in found.values() for r in each]

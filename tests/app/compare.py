@@ -198,21 +198,24 @@ class Compare(Scripted):
                 [self.path("x"), "--format", "xyz"],
                 [self.path("x"), "--output", self.path("foreign.txt", "o")]]:
             with self.subTest(args):
-                said = self.refused(*args)
-                self.assertRegex(said, r"\Acompare_runs\.py: .+: .+; .+\Z")
+                code, said = self.refused(*args)
+                self.assertEqual(code, 2 if "xyz" in args else 1)
+                self.assertRegex(said, r"\Acompare_runs\.py: .+: .+; .+\n\Z")
         for name in ("compare_runs.py", "compare_published.py"):
             done = self.script(name, self.path("absent"))
             self.assertEqual((done.code, len(done.err.splitlines())), (1, 1), str(done))
 
     def refused(self, *args):
-        """What compare_runs.py ends with, without a process of its own."""
+        """What compare_runs.py ends with, and says, without a process of its own."""
         sys.path.insert(0, SCRIPTS)
+        import command
         import compare_runs  # Draws: matplotlib is not imported for other tests.
+        said = io.StringIO()
         with mock.patch.object(sys, "argv", ["compare_runs.py", *args]), \
-                contextlib.redirect_stdout(io.StringIO()), \
+                contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said), \
                 self.assertRaises(SystemExit) as end:
-            compare_runs.main()
-        return end.exception.code
+            command.run(compare_runs.main, compare_runs.parse())
+        return end.exception.code, said.getvalue()
 
 
 class Scaling(Scripted):

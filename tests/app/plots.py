@@ -307,12 +307,12 @@ class Run(Plots):
             self.assertEqual(drawn, {"tensors", "rates", "phases"})
             self.assertEqual(set(self.tensors_are(made)[:3]), bad)
 
-    def test_a_table_costs_otherwise(self):
+    def test_a_codebook_costs_otherwise(self):
         run = self.quantize("--generate", "normal:20K", "--approach", "non-uniform,nf4,e2m1",
                             "--num_bits", "4")
         results = {f"{r['approach']}_4bit": r for r in run["vectors"][0]["results"]}
-        self.assertIn("tables", self.draw())
-        rows = {row["result"]: float(row["percent"]) for row in self.table("tables")}
+        self.assertIn("codebooks", self.draw())
+        rows = {row["result"]: float(row["percent"]) for row in self.table("codebooks")}
         self.assertEqual(set(rows), set(results))
         best = results["non-uniform_4bit"]["mse"]
         for name, r in results.items():

@@ -224,7 +224,7 @@ class Report(Case):
 
 
 class Many(Case):
-    """Many vectors, and tables that are audited."""
+    """Many vectors, and codebooks that are audited."""
 
     def many(self, count):
         """A file of vectors, the one called bad with a few values far from all others."""
@@ -266,12 +266,12 @@ class Many(Case):
                                   "--num_bits", 4)
         page = self.make(folder, "--most", 0)
         run = json.loads(harness.read_text(os.path.join(folder, "results.json")))
-        free, table = run["vectors"][0]["results"]
-        self.assertEqual((free["optimality_gap"], table["approach"]), (0, "nf4"))
-        above = table["mse"] / free["mse"] - 1
+        free, nf4 = run["vectors"][0]["results"]
+        self.assertEqual((free["optimality_gap"], nf4["approach"]), (0, "nf4"))
+        above = nf4["mse"] / free["mse"] - 1
         self.says(page, f"x: nf4 costs {100 * above:.3g} % more squared error than the best 16 "
                         f"levels ({10 * math.log10(1 + above):.2g} dB); its best scale is "
-                        f"{table['scale']:.5g}")
+                        f"{nf4['scale']:.5g}")
         with open(self.path("mine.txt"), "w") as f:
             f.write("0 1 2 4")
         np.save(self.path("x.npy"), -np.array([0, 2, 1, 4, 4, 2], dtype="f4"))

@@ -587,7 +587,7 @@ static void test_a_shipped_configuration_that_is_refused(void **state)
     static const char *const names[] = {
         "small",           "large_all",      "every_width",     "lloyd",
         "weights_4bit",    "weights_widths", "field_easyquant", "field_larger_than_memory",
-        "restore_weights", "audit_tables",
+        "restore_weights", "audit_codebooks",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct options o = {0};
