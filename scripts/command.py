@@ -11,9 +11,9 @@ import argparse
 import os
 import sys
 
-import pictures
 from read_quantopt import Unreadable
 
+FORMATS = ("png", "pdf", "svg")
 MOST = 6  # Vectors that are drawn one by one.
 
 
@@ -44,9 +44,9 @@ def add_most(made, what):
 def formats(text):
     """--format as a list."""
     found = list(dict.fromkeys(text.lower().split(",")))
-    unknown = [f for f in found if not pictures.can_write(f)]
+    unknown = [f for f in found if f not in FORMATS]
     if unknown:
-        fail(f"--format {','.join(unknown)}: cannot be drawn; give png, pdf or svg, or several "
+        fail(f"--format {text}: {unknown[0]!r} cannot be drawn; give png, pdf or svg, or several "
              "with commas", 2)
     return found
 

@@ -152,11 +152,6 @@ def new_figure(width, height):
     return plt.figure(figsize=(width, height))
 
 
-def can_write(suffix):
-    """Whether pictures can have that format."""
-    return suffix in matplotlib.backend_bases.FigureCanvasBase.get_supported_filetypes()
-
-
 def value_text(value):
     """A number in a CSV file: whole and exact, as Python reads it back."""
     if isinstance(value, (float, np.floating)):

@@ -77,13 +77,13 @@ def draw_all(results, folder, formats=("png",), most=6, pattern="*"):
     return album.pictures
 
 
-def missing(results):
-    """What cannot be drawn of these results, and why: a line each."""
-    name, vectors = results.path, results.vectors.values()
+def missing(results, vectors):
+    """What cannot be drawn of these vectors, and why: a line each."""
+    name = results.path
     all_results = [r for v in vectors for r in v.results.values()]
     if not results.has_codes:
-        yield (f"{name}: figures alone (--output none): no histograms, no errors and no values are "
-               "drawn; run without --output none for them")
+        yield (f"{name}: figures alone: no histograms, no errors and no values are drawn; run "
+               "without --output none for them")
         return
     if any(r.error_counts is None for r in all_results):
         yield f"{name}: holds no error_histogram: no errors are drawn; run quantopt_mpi again"
@@ -120,7 +120,7 @@ def main(args):
     folder = args.output or os.path.join(results.folder, "plots")
     drawn = draw_all(results, folder, args.format, args.most, args.vectors)
     table = write_figures(results, folder)
-    for line in missing(results):
+    for line in missing(results, chosen(results, args.vectors)):
         print(f"plot_results.py: {line}", file=sys.stderr)
     for picture in drawn:
         print(*picture.files, sep="\n")

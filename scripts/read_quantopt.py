@@ -221,14 +221,17 @@ def read_run(path):
             run = json.load(f)
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path}: cannot be read as JSON: {error}; run quantopt_mpi again") from None
-    if not isinstance(run, dict) or not isinstance(run.get("vectors"), list):
+    whole = isinstance(run, dict) and isinstance(run.get("vectors"), list)
+    if not whole or not isinstance(run.get("options", {}), dict):
         raise Unreadable(f"{path}: not a results.json of quantopt_mpi; name a results folder")
     return run
 
 
 def figures_of(described):
     """A result of results.json as attributes: what is no finite number is null there."""
-    beyond = {"sqnr_db": np.inf, "optimality_gap": np.nan, "sample_excess": np.nan, "scale": np.nan}
+    # On a sample nothing is proven; else there is no gap where the least error is 0.
+    gap = np.nan if described.get("sample_size") else np.inf
+    beyond = {"optimality_gap": gap, "sample_excess": np.nan, "scale": np.nan}
     return {name: beyond.get(name, np.inf) if value is None and name != "digest" else value
             for name, value in described.items() if name not in ("levels", "history")}
 
@@ -239,9 +242,8 @@ def statistics_of(described):
             for name, value in described.items() if name != "results"}
 
 
-def from_run(results, run):
-    """Vectors as results.json alone tells of them."""
-    for described in run["vectors"]:
+def read_described(results):
+    for described in results.run["vectors"]:
         vector = Vector(results, described["name"], statistics_of(described))
         found = []
         for r in described["results"]:
@@ -250,6 +252,28 @@ def from_run(results, run):
             found.append(Result(vector, name, figures_of(r), levels, r["history"]))
         vector.results = by_name(found)
         results.vectors[vector.name] = vector
+
+
+def from_run(results):
+    """Vectors as results.json alone tells of them."""
+    try:
+        read_described(results)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise not_whole(results.path, error) from None
+
+
+def not_whole(path, error):
+    return Unreadable(f"{path}: not a results.json of quantopt_mpi ({error!r} is missing or wrong); "
+                      "run quantopt_mpi again")
+
+
+def histories_of(run, folder):
+    """History by names of vector and result."""
+    try:
+        return {(v["name"], f"{r['approach']}_{r['num_bits']}bit"): r["history"]
+                for v in (run or {"vectors": []})["vectors"] for r in v["results"]}
+    except (KeyError, TypeError) as error:
+        raise not_whole(os.path.join(folder, "results.json"), error) from None
 
 
 def read_vector(results, name, group, histories):
@@ -277,13 +301,10 @@ def groups_of_vectors(group, above=""):
             yield from groups_of_vectors(node, f"{above}{key}/")
 
 
-def from_file(results, path):
+def from_file(results):
     """Vectors from the result file, in its order."""
-    histories = {}
-    for v in (results.run or {"vectors": []})["vectors"]:
-        for r in v["results"]:
-            histories[v["name"], f"{r['approach']}_{r['num_bits']}bit"] = r["history"]
-
+    path = results.path
+    histories = histories_of(results.run, results.folder)
     try:
         with h5py.File(path, "r") as f:
             results.attributes = {key: plain(value) for key, value in f.attrs.items()}
@@ -308,13 +329,33 @@ def unfinished(folder):
     return f"; run quantopt_mpi --save_dir {folder} first"
 
 
+def output_of(run):
+    """What --output was, or "" for quantized.h5 in the folder."""
+    return str(run.get("options", {}).get("output") or "")
+
+
+def in_folder(folder):
+    """The last run's results: results.json is of that, and a quantized.h5 may be of an earlier one
+    than it. Without results.json there is the file alone."""
+    described, file = (os.path.join(folder, name) for name in ("results.json", "quantized.h5"))
+    run = read_run(described) if os.path.exists(described) else None
+    output = output_of(run or {})
+    if output:
+        here = os.path.join(folder, os.path.basename(output))
+        file = here if os.path.exists(here) else output
+    alone = run is not None and (output == "none" or not os.path.exists(file))
+    results = Results(described if alone else file, folder)
+    results.run = run
+    return results
+
+
 def run_of(path, folder):
     """results.json beside a result file, if it tells of the same run."""
     beside = os.path.join(folder, "results.json")
     if not os.path.exists(beside):
         return None
     run = read_run(beside)
-    output = run.get("options", {}).get("output")
+    output = output_of(run)
     name = os.path.basename(output) if output else "quantized.h5"
     return run if name == os.path.basename(path) else None
 
@@ -329,24 +370,20 @@ def open_results(path):
     .run       results.json, or None; .attributes   of the result file
     Raises Unreadable.
     """
-    is_folder = os.path.isdir(path) or not os.path.splitext(path)[1]
-    folder = path if is_folder else os.path.dirname(path) or "."
-    file = os.path.join(path, "quantized.h5") if is_folder else path
-    described = os.path.join(path, "results.json") if is_folder else path
-    results = Results(file, folder)
-    if file.endswith(".json") or not os.path.exists(file) and os.path.exists(described):
-        results.path = described
-        results.run = read_run(described)
-        try:
-            from_run(results, results.run)
-        except (KeyError, TypeError) as error:
-            raise Unreadable(f"{described}: not a results.json of quantopt_mpi ({error!r} is "
-                             "missing or wrong); run quantopt_mpi again") from None
-    elif os.path.exists(file):
-        results.run = run_of(file, folder)
-        from_file(results, file)
+    if os.path.isdir(path) or not os.path.exists(path) and not os.path.splitext(path)[1]:
+        results = in_folder(path)
+    elif path.endswith(".json"):
+        results = Results(path, os.path.dirname(path) or ".")
+        results.run = read_run(path)
     else:
-        raise Unreadable(f"{file}: no such file{unfinished(folder)}")
+        results = Results(path, os.path.dirname(path) or ".")
+        results.run = run_of(path, results.folder)
+    if results.path.endswith(".json"):
+        from_run(results)
+    elif os.path.exists(results.path):
+        from_file(results)
+    else:
+        raise Unreadable(f"{results.path}: no such file{unfinished(results.folder)}")
     if not results.vectors:
         raise Unreadable(f"{results.path}: holds no vector; run quantopt_mpi again")
     return results
@@ -360,9 +397,9 @@ def choose(things, name, what, where):
         return next(iter(things.values()))
     if name in things:
         return things[name]
-    wanted = "several" if name is None else f"no {name}"
+    wanted = f"several {what}" if name is None else f"no {name} among the {what}"
     names = ", ".join(list(things)[:12]) + (", …" if len(things) > 12 else "")
-    raise Unreadable(f"{where}: {wanted} {what}; choose of: {names}")
+    raise Unreadable(f"{where}: {wanted}; choose of: {names}")
 
 
 def list_results(results):
@@ -385,6 +422,14 @@ def parse_slice(text, result):
     return result[first:last]
 
 
+def save(path, decoded):
+    try:
+        np.save(path, decoded)
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be written: {error.strerror}; name another place with "
+                         "--output") from None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -403,12 +448,12 @@ def main():
         vector = choose(results.vectors, args.vector, "vectors", results.path)
         result = choose(vector.results, args.result, "results", f"{results.path}:{vector.name}")
         decoded = parse_slice(args.slice, result) if args.slice else result.decode()
-        np.save(args.output, decoded)
+        save(args.output, decoded)
         print(f"{args.output}: {vector.name}, {result.name}, {decoded.dtype}, "
               f"shape {decoded.shape}")
     except BrokenPipeError:  # somebody who has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (Unreadable, OSError) as error:
+    except Unreadable as error:
         sys.exit(f"read_quantopt.py: {error}")
 
 

@@ -234,10 +234,10 @@ def write_whole(path, text):
         with open(partial, "w", encoding="utf-8", errors="replace") as f:
             f.write(text)
         os.replace(partial, path)
-    except OSError:
+    except OSError as error:
         if os.path.exists(partial):
             os.remove(partial)
-        raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def parse():

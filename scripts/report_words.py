@@ -71,7 +71,7 @@ def notices(results):
         yield ("results.json of this run is not beside the result file: times of phases, memory, "
                "hosts and the history of Lloyd steps are missing here.")
     if not results.has_codes:
-        yield ("The run wrote no result file (--output none): there are figures and levels, and no "
+        yield ("Of the run there is no result file (--output none): there are figures and levels, and no "
                "histogram, codes or error counts to draw.")
 
 
@@ -94,7 +94,7 @@ def summary(results):
     elements = sum(v.n for v in results.vectors.values())
     yield (f"{words.count(len(results.vectors), 'vector')} of {words.count(elements, 'element')}, "
            f"{words.count(len(all_results(results)), 'result')}.")
-    if len(results.vectors) == 1:
+    if len(results.vectors) == 1 and all_results(results):
         yield smallest_error(results)
     times = {t["phase"]: t["max"] for t in (results.run or {}).get("timings", [])}
     if "total" in times:

@@ -197,7 +197,7 @@ class Report(Case):
     def test_what_is_missing_goes_unsaid(self):
         folder = self.run_program("--num_bits", "1", "--approach", "uniform", "--output", "none")
         page = self.make(folder)
-        self.says(page, "The run wrote no result file (--output none)")
+        self.says(page, "Of the run there is no result file (--output none)")
         run = json.loads(harness.read_text(os.path.join(folder, "results.json")))
         self.same_figures(page, run["vectors"][0])
         folder = self.run_program("--num_bits", "4", "--approach", "non-uniform")
