@@ -59,7 +59,7 @@ figure img { display: block; max-width: 100%; height: auto; background: #ffffff;
   border-radius: 4px; }
 figcaption { margin-top: 0.4rem; max-width: 62rem; overflow-wrap: anywhere; }
 figcaption b { color: var(--ink); }
-@media (max-width: 40rem) { figure img { width: 40rem; max-width: none; } }
+@media (max-width: 40rem) { figure img { width: calc(0.75 * var(--width)); max-width: none; } }
 @media print { body { max-width: none; } .box { overflow: visible; }
   figure { break-inside: avoid; } }
 """
@@ -137,7 +137,7 @@ def picture(path, title, caption):
         raw = f.read()
     width, height = struct.unpack(">II", raw[16:24])
     image = tag("img", src=f"data:image/png;base64,{base64.b64encode(raw).decode()}",
-                alt=title, width=width, height=height)
+                alt=title, width=width, height=height, style=f"--width: {width}px")
     return tag("figure", box(title, image),
                tag("figcaption", tag("b", title), Markup("<br>"), caption))
 

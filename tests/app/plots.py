@@ -241,6 +241,24 @@ class Vector(Plots):
 class Run(Plots):
     """Pictures of all vectors of a run."""
 
+    def test_two_approaches_look_the_same(self):
+        sys.path.insert(0, SCRIPTS)
+        import pictures
+        names = ["uniform", "non-uniform", "easyquant", "easyquant-uniform", "nf4", "af4", "fp4",
+                 "e2m1", "iq4_nl", *(f"max{k}" for k in range(2, 40)), "fixed-mine"]
+        looks = {(look["color"], str(look["linestyle"]), pictures.marker(name))
+                 for name in names for look in [pictures.line(name)]}
+        self.assertEqual(len(looks), len(names))
+        self.assertEqual(len({pictures.colour(name) for name in names[:11]}), 11)
+
+    def test_names_are_taken_for_formulas_or_warned_of(self):
+        with h5py.File(self.path("in.h5"), "w") as f:
+            for name in ("$x_1$", "$", "日本/μ", "a/" + 200 * "b", "100%\n"):
+                f[name] = np.arange(9.0)
+        self.quantize(self.path("in.h5"), "--approach", "uniform", "--num_bits", "2")
+        self.draw("--most", "1")
+        self.assertEqual([row["vector"] for row in self.table("tensors")].count("日本/μ"), 1)
+
     def weights(self, *args):
         return self.quantize(harness.SHIPPED, "--approach", "uniform,non-uniform,easyquant",
                              "--num_bits", "2,4", *args)

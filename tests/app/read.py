@@ -80,6 +80,27 @@ class Read(harness.Case):
             with self.assertRaises((TypeError, ValueError)):
                 result[key]
 
+    def test_an_earlier_run_in_the_folder_is_taken_for_the_last(self):
+        folder = self.quantized("--approach", "uniform", "--num_bits", 3)
+        again = ["--approach", "non-uniform", "--num_bits", 4, "--save_dir", folder, "--quiet"]
+        self.good([*again, "--output", "none"])
+        results = read_quantopt.open_results(folder)
+        result = results.vectors["small"].results["non-uniform_4bit"]
+        self.assertEqual((results.has_codes, list(results.vectors["small"].results)),
+                         (False, [result.name]))
+        self.good([*again, "--output", os.path.join(folder, "other.h5")])
+        self.assertTrue(read_quantopt.open_results(folder).has_codes)
+        earlier = read_quantopt.open_results(os.path.join(folder, "quantized.h5"))
+        self.assertEqual((list(earlier.vectors["small"].results), earlier.run),
+                         (["uniform_3bit"], None))
+
+    def test_an_unbounded_gap_is_taken_for_an_unknown_one(self):
+        folder = self.quantized("--approach", "uniform", "--num_bits", 5)
+        for name in ("quantized.h5", "results.json"):
+            results = read_quantopt.open_results(os.path.join(folder, name))
+            result = results.vectors["small"].results["uniform_5bit"]
+            self.assertEqual(result.attributes["optimality_gap"], np.inf, name)
+
     def test_figures_differ_from_the_report(self):
         folder = self.quantized("--approach", "all", "--num_bits", "2,3", "--solver", "lloyd")
         with open(os.path.join(folder, "results.json"), encoding="utf-8") as f:
@@ -131,7 +152,7 @@ class Program(harness.Case):
         self.refused("no easyquant_9bit", folder, *out, "--result", "easyquant_9bit")
         self.refused("no other", folder, *out, "--vector", "other")
         self.refused("FIRST:LAST", folder, *out, "--result", "easyquant_3bit", "--slice", "3")
-        self.refused("No such file", folder, "--result", "easyquant_3bit", "--output",
+        self.refused("name another place", folder, "--result", "easyquant_3bit", "--output",
                      self.path("no/where.npy"))
         self.assertFalse(os.path.exists(self.path("y.npy")))
 

@@ -184,7 +184,7 @@ class Report(Case):
         self.assertAlmostEqual(float(free[1]) / (100 * gaps[1]), 1, delta=5e-3)
 
     def test_a_name_that_becomes_markup(self):
-        names = ["a<b>&\"c'", "x<script>alert(1)<", "&lt;i&gt;"]
+        names = ["a<b>&\"c'", "x<script>alert(1)<", "&lt;i&gt;", "$\\x^2$ 日本"]
         with h5py.File(self.path("in.h5"), "w") as f:
             for name in names:
                 f[name] = np.arange(20, dtype="f4")
