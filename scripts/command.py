@@ -2,7 +2,7 @@
 """What the scripts that read results have in common when they are called: options, and how they end.
 
     args = command.parser(__doc__).parse_args()
-    sys.exit(command.run(main, args))
+    command.run(main, args)
 
 A wrong option ends with 2; what cannot be read or written with 1, and one line on stderr:
 SCRIPT: FILE: what is wrong; what to do.

@@ -109,5 +109,9 @@ def main(args):
     print("\nwritten:", pictures.write_csv(path, HEADER, found))
 
 
-if __name__ == "__main__":
+def start():
     command.run(main, parse())
+
+
+if __name__ == "__main__":
+    start()

@@ -423,5 +423,9 @@ def main(args):
         print("written:", *files, table)
 
 
-if __name__ == "__main__":
+def start():
     command.run(main, parse())
+
+
+if __name__ == "__main__":
+    start()

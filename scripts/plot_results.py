@@ -127,5 +127,9 @@ def main(args):
     print(table)
 
 
-if __name__ == "__main__":
+def start():
     command.run(main, parse())
+
+
+if __name__ == "__main__":
+    start()

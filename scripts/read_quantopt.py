@@ -430,7 +430,7 @@ def save(path, decoded):
                          "--output") from None
 
 
-def main():
+def parse():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", metavar="RESULTS")
@@ -438,24 +438,32 @@ def main():
     parser.add_argument("--result", metavar="NAME", help="such as easyquant_3bit")
     parser.add_argument("--slice", metavar="FIRST:LAST", help="of the first axis")
     parser.add_argument("--output", metavar="FILE.npy", help="without it results are listed")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main(args):
+    results = open_results(args.results)
+    if not args.output:
+        list_results(results)
+        return
+    results.check_codes()
+    vector = choose(results.vectors, args.vector, "vectors", results.path)
+    result = choose(vector.results, args.result, "results", f"{results.path}:{vector.name}")
+    decoded = parse_slice(args.slice, result) if args.slice else result.decode()
+    save(args.output, decoded)
+    print(f"{args.output}: {vector.name}, {result.name}, {decoded.dtype}, shape {decoded.shape}")
+
+
+def start():
+    """Needs none of the other scripts: the reader may be copied alone."""
     try:
-        results = open_results(args.results)
-        if not args.output:
-            list_results(results)
-            return
-        results.check_codes()
-        vector = choose(results.vectors, args.vector, "vectors", results.path)
-        result = choose(vector.results, args.result, "results", f"{results.path}:{vector.name}")
-        decoded = parse_slice(args.slice, result) if args.slice else result.decode()
-        save(args.output, decoded)
-        print(f"{args.output}: {vector.name}, {result.name}, {decoded.dtype}, "
-              f"shape {decoded.shape}")
+        main(parse())
     except BrokenPipeError:  # somebody who has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Unreadable as error:
-        sys.exit(f"read_quantopt.py: {error}")
+        print(f"read_quantopt.py: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    start()

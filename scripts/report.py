@@ -258,5 +258,9 @@ def main(args):
     print(f"{output}: {len(page.encode(errors='replace')) / 1e6:.1f} MB")
 
 
-if __name__ == "__main__":
+def start():
     command.run(main, parse())
+
+
+if __name__ == "__main__":
+    start()

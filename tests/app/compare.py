@@ -3,24 +3,20 @@
 """scripts/compare_runs.py, compare_published.py and run_all.sh: the figures they draw and print are
 those of the runs, whatever file they are read from; and what is wrong with a file is said in a
 line."""
-import contextlib
 import csv
-import io
 import json
 import os
 import re
 import statistics
 import subprocess
-import sys
 import zlib
-from unittest import mock
 
 import h5py
 import numpy as np
 
 import harness
+import scripted
 
-SCRIPTS = os.path.join(harness.TOP, "scripts")
 # As quantizers' three approaches are written in an older results.txt, without headers.
 OLD = """Uniform Quantization:
 L2 Norm: 1043.3079663695087
@@ -38,13 +34,8 @@ def read_csv(path):
         return list(csv.DictReader(f))
 
 
-class Scripted(harness.Case):
-    """Runs the scripts."""
-
-    def script(self, name, *args):
-        command = [sys.executable, os.path.join(SCRIPTS, name), *map(str, args)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        return harness.Run(command, done.returncode, done.stdout, done.stderr)
+class Compared(scripted.Scripted):
+    """Runs the program and the scripts."""
 
     def compare(self, *args):
         result = self.script("compare_runs.py", *args)
@@ -71,7 +62,7 @@ class Scripted(harness.Case):
         self.assertGreater(len(set(zlib.decompress(pixels)[:200_000])), 4, path)
 
 
-class Compare(Scripted):
+class Compare(Compared):
     def test_a_figure_is_not_that_of_the_run(self):
         runs = {ranks: self.quantize(f"r{ranks}", ranks, "--num_bits", "2,3") for ranks in (1, 2)}
         result = self.compare(self.path("r1"), self.path("r2", "results.json"))
@@ -198,27 +189,11 @@ class Compare(Scripted):
                 [self.path("x"), "--format", "xyz"],
                 [self.path("x"), "--output", self.path("foreign.txt", "o")]]:
             with self.subTest(args):
-                code, said = self.refused(*args)
-                self.assertEqual(code, 2 if "xyz" in args else 1)
-                self.assertRegex(said, r"\Acompare_runs\.py: .+: .+; .+\n\Z")
-        for name in ("compare_runs.py", "compare_published.py"):
-            done = self.script(name, self.path("absent"))
-            self.assertEqual((done.code, len(done.err.splitlines())), (1, 1), str(done))
-
-    def refused(self, *args):
-        """What compare_runs.py ends with, and says, without a process of its own."""
-        sys.path.insert(0, SCRIPTS)
-        import command
-        import compare_runs  # Draws: matplotlib is not imported for other tests.
-        said = io.StringIO()
-        with mock.patch.object(sys, "argv", ["compare_runs.py", *args]), \
-                contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said), \
-                self.assertRaises(SystemExit) as end:
-            command.run(compare_runs.main, compare_runs.parse())
-        return end.exception.code, said.getvalue()
+                self.refuses(2 if "xyz" in args else 1, [], "compare_runs", *args)
+        self.refuses(1, ["absent"], "compare_published", self.path("absent"))
 
 
-class Scaling(Scripted):
+class Scaling(Compared):
     def test_times_of_ranks_are_not_those_of_the_runs(self):
         runs, size = {}, 131072  # Two blocks a rank: each of four has its own.
         for ranks in (1, 2, 4):
@@ -253,9 +228,9 @@ class Scaling(Scripted):
             self.assertEqual(int(row["num_elements"]), n)
 
 
-class RunAll(Scripted):
+class RunAll(Compared):
     def run_all(self, folder):
-        command = [os.path.join(SCRIPTS, "run_all.sh"), folder]
+        command = [os.path.join(scripted.SCRIPTS, "run_all.sh"), folder]
         done = subprocess.run(command, capture_output=True, text=True, timeout=240,
                               env={**os.environ, "QUANTOPT_MPI": harness.PROGRAM})
         return harness.Run(command, done.returncode, done.stdout, done.stderr)

@@ -8,17 +8,14 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
 import unittest
 
 import h5py
 import numpy as np
 
 import harness
+import scripted
 
-SCRIPTS = os.path.join(harness.TOP, "scripts")
-SCRIPT = os.path.join(SCRIPTS, "plot_results.py")
 SMALL = np.array([3.2, -1.4, 2.5, -0.9, 1.8, -3.7, 0.0, 4.0, 2.2, -1.3])
 OF_A_VECTOR = ("distribution", "original", "errors", "convergence", "rate")
 
@@ -35,7 +32,7 @@ def by_result(rows):
     return found
 
 
-class Plots(harness.Case):
+class Plots(scripted.Scripted):
     """Running the script, and looking at what it leaves."""
 
     def setUp(self):
@@ -52,19 +49,16 @@ class Plots(harness.Case):
         with open(self.path("out", "results.json"), encoding="utf-8") as f:
             return json.load(f)
 
-    def run_script(self, *args):
-        return subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True,
-                              timeout=240, check=False)
-
     def draw(self, *args, missing=0):
         """Stems of the pictures; `missing` is the number of lines on what cannot be drawn."""
         shutil.rmtree(self.path("plots"), ignore_errors=True)
-        done = self.run_script(self.path("out"), "--output", self.path("plots"), *args)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        lines = done.stderr.splitlines()
-        self.assertEqual(len(lines), missing, done.stderr)
-        self.assertTrue(all(line.startswith("plot_results.py: ") for line in lines), done.stderr)
-        paths = done.stdout.split()
+        done = self.script("plot_results.py", self.path("out"), "--output", self.path("plots"),
+                           *args)
+        self.assertEqual(done.code, 0, done.err)
+        lines = done.err.splitlines()
+        self.assertEqual(len(lines), missing, done.err)
+        self.assertTrue(all(line.startswith("plot_results.py: ") for line in lines), done.err)
+        paths = done.out.split()
         for path in paths:
             self.assertTrue(os.path.getsize(path), path)
         self.assertEqual({os.path.splitext(path)[0] + ".csv" for path in paths},
@@ -242,8 +236,7 @@ class Run(Plots):
     """Pictures of all vectors of a run."""
 
     def test_two_approaches_look_the_same(self):
-        sys.path.insert(0, SCRIPTS)
-        import pictures
+        pictures = scripted.script_module("pictures")
         names = ["uniform", "non-uniform", "easyquant", "easyquant-uniform", "nf4", "af4", "fp4",
                  "e2m1", "iq4_nl", *(f"max{k}" for k in range(2, 40)), "fixed-mine"]
         looks = {(look["color"], str(look["linestyle"]), pictures.marker(name))
@@ -357,13 +350,7 @@ class Refused(Plots):
     """One line with the remedy, and no half-drawn pictures called done."""
 
     def refuses(self, code, words, *args):
-        done = self.run_script(*args)
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
-        self.assertTrue(done.stderr.startswith("plot_results.py: "), done.stderr)
-        for word in words:
-            self.assertIn(word, done.stderr)
-        self.assertEqual(done.stdout, "")
+        super().refuses(code, words, "plot_results", *args)
 
     def test_a_wrong_call_ends_in_a_traceback(self):
         self.quantize("--approach", "uniform", "--num_bits", "2")

@@ -5,19 +5,15 @@ says what is wrong with a file in one line."""
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import h5py
 import numpy as np
 
 import harness
+import scripted
 import vectors
 
-SCRIPTS = os.path.join(harness.TOP, "scripts")
-SCRIPT = os.path.join(SCRIPTS, "read_quantopt.py")
-sys.path.insert(0, SCRIPTS)
-import read_quantopt  # noqa: E402  It lies beside the program, not beside the tests.
+read_quantopt = scripted.script_module("read_quantopt")
 
 
 class Read(harness.Case):
@@ -123,28 +119,22 @@ class Read(harness.Case):
                          list(both[1].vectors["small"].results))
 
 
-class Program(harness.Case):
+class Program(scripted.Scripted):
     def run_script(self, *args):
-        return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True,
-                              text=True, check=False)
+        return self.script("read_quantopt.py", *args)
 
     def refused(self, part, *args):
-        """One line that has the part, and no traceback."""
-        run = self.run_script(*args)
-        self.assertEqual(run.returncode, 1, run.stderr)
-        self.assertEqual(run.stderr.count("\n"), 1, run.stderr)
-        self.assertTrue(run.stderr.startswith("read_quantopt.py: "), run.stderr)
-        self.assertIn(part, run.stderr)
+        self.refuses(1, [part], "read_quantopt", *args)
 
     def test_what_it_writes_is_not_the_vector(self):
         folder = self.path("out")
         self.good(["--num_bits", "3,4", "--approach", "easyquant", "--save_dir", folder, "--quiet"])
         listed = self.run_script(folder)
-        self.assertEqual(listed.returncode, 0, listed.stderr)
-        self.assertIn("easyquant_4bit", listed.stdout)
+        self.assertEqual(listed.code, 0, listed.err)
+        self.assertIn("easyquant_4bit", listed.out)
         decoded = self.run_script(folder, "--output", self.path("x.npy"), "--slice", "2:5",
                                   "--result", "easyquant_3bit")
-        self.assertEqual(decoded.returncode, 0, decoded.stderr)
+        self.assertEqual(decoded.code, 0, decoded.err)
         result = read_quantopt.open_results(folder).vectors["small"].results["easyquant_3bit"]
         np.testing.assert_array_equal(np.load(self.path("x.npy")), result.decode()[2:5])
         out = ("--output", self.path("y.npy"))

@@ -13,16 +13,14 @@ import math
 import os
 import re
 import statistics
-import subprocess
-import sys
 
 import h5py
 import numpy as np
 
 import harness
+import scripted
 import vectors
 
-SCRIPT = os.path.join(harness.TOP, "scripts", "report.py")
 VOID = {"meta", "link", "img", "br", "wbr"}
 COLUMNS = {
     "bits a value": "bits_per_value", "times smaller": "compression_ratio", "SQNR dB": "sqnr_db",
@@ -94,7 +92,7 @@ def exact(value):
     return x if math.isfinite(x) else None
 
 
-class Case(harness.Case):
+class Case(scripted.Scripted):
     """Runs, pages, and what holds for each."""
 
     def run_program(self, *args):
@@ -103,9 +101,8 @@ class Case(harness.Case):
         return folder
 
     def make(self, results, *args):
-        done = subprocess.run([sys.executable, SCRIPT, results, *map(str, args)],
-                              capture_output=True, text=True, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        done = self.script("report.py", results, *args)
+        self.assertEqual((done.code, done.err), (0, ""), done.out)
         folder = results if os.path.isdir(results) else os.path.dirname(results)
         text = harness.read_text(os.path.join(folder, "report.html"))
         page = Page(text)
@@ -217,10 +214,7 @@ class Report(Case):
             ([folder, "--output", self.path("no", "where.html")], "cannot be written"),
             ([folder, "--most", "-1"], "below 0"),
         ):
-            done = subprocess.run([sys.executable, SCRIPT, *args], capture_output=True, text=True,
-                                  check=False)
-            self.assertIn(done.returncode, (1, 2))
-            self.assertRegex(done.stderr, rf"\Areport\.py: [^\n]*{words}[^\n]*; [^\n]*\n\Z")
+            self.refuses(2 if "--most" in args else 1, [words], "report", *args)
 
 
 class Many(Case):
