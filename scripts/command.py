@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the scripts that read results have in common when they are called: options, and how they end.
+"""What the scripts that read results have in common when they are called: options, and their end.
 
     args = command.parser(__doc__).parse_args()
     command.run(main, args)

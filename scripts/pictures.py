@@ -6,8 +6,8 @@
     axes.plot(x, y, color=pictures.colour("easyquant"), marker=pictures.marker("easyquant"))
     files, table = pictures.save(figure, "small_rate", ["x", "y"], zip(x, y), folder, ["png"])
 
-An approach has one colour, marker and dash in every picture, and no two have the same. Every picture
-is written with a CSV file of the numbers that are drawn.
+An approach has one colour, marker and dash in every picture, and no two have the same. Every
+picture is written with a CSV file of the numbers that are drawn.
 """
 import collections
 import csv

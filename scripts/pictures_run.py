@@ -270,11 +270,13 @@ def draw_costs(axes, rows, limit):
     axes.set_yticks(range(len(rows)), [pictures.label(row[0]) for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15 * limit)
-    axes.set_xlabel("mean squared error above that of the best 2ᵇ levels for these values (b bit), %")
+    axes.set_xlabel("mean squared error above that of the best 2ᵇ levels for these values "
+                    "(b bit), %")
 
 
 def cost_limit(codebooks):
-    """Where the axis ends: a few vectors on which a codebook is very bad shall not hide the rest."""
+    """Where the axis ends: a few vectors on which a codebook is very bad may not hide the rest.
+    """
     most, median = (max(row[i] for row in codebooks) for i in (3, 2))
     return max(1.1 * min(most, 3 * median), 1e-3)
 
@@ -286,8 +288,8 @@ def codebooks_caption(codebooks):
     costs = [f"{row[0].approach} {words.percent(row[2] / 100)}" for row in codebooks
              if row[0].num_bits == bits]
     several = max(row[4] for row in codebooks) > 1
-    return (f"With its best scale a codebook's mean squared error is above the least that {2 ** bits} "
-            f"levels can have on these values{' (median of the vectors)' if several else ''} by: "
+    return (f"With its best scale a codebook's mean squared error is above the least that "
+            f"{2 ** bits} levels can have on these values{' (median of the vectors)' if several else ''} by: "
             f"{words.joined(costs, 12)}.")
 
 

@@ -220,7 +220,8 @@ def read_run(path):
         with open(path, encoding="utf-8") as f:
             run = json.load(f)
     except (OSError, ValueError) as error:
-        raise Unreadable(f"{path}: cannot be read as JSON: {error}; run quantopt_mpi again") from None
+        raise Unreadable(f"{path}: cannot be read as JSON: {error}; run quantopt_mpi again"
+                         ) from None
     whole = isinstance(run, dict) and isinstance(run.get("vectors"), list)
     if not whole or not isinstance(run.get("options", {}), dict):
         raise Unreadable(f"{path}: not a results.json of quantopt_mpi; name a results folder")
@@ -263,8 +264,8 @@ def from_run(results):
 
 
 def not_whole(path, error):
-    return Unreadable(f"{path}: not a results.json of quantopt_mpi ({error!r} is missing or wrong); "
-                      "run quantopt_mpi again")
+    return Unreadable(f"{path}: not a results.json of quantopt_mpi ({error!r} is missing or "
+                      "wrong); run quantopt_mpi again")
 
 
 def histories_of(run, folder):
@@ -309,7 +310,8 @@ def from_file(results):
         with h5py.File(path, "r") as f:
             results.attributes = {key: plain(value) for key, value in f.attrs.items()}
             if results.attributes.get("format") != "quantopt":
-                raise Unreadable(f"{path}: not a result file of quantopt_mpi; name its quantized.h5")
+                raise Unreadable(f"{path}: not a result file of quantopt_mpi; name its "
+                                 "quantized.h5")
             for name, group in groups_of_vectors(f["vectors"]):
                 results.vectors[name] = read_vector(results, name, group, histories)
     except (OSError, KeyError, RuntimeError) as error:

@@ -4,8 +4,8 @@
 
     report.py RESULTS [--output FILE] [--most N]
 
-RESULTS is a results folder, a quantized.h5 or a results.json; nothing else is read. FILE, by default
-report.html in the results' folder, holds everything it shows: it can be sent by mail,
+RESULTS is a results folder, a quantized.h5 or a results.json; nothing else is read. FILE, by
+default report.html in the results' folder, holds everything it shows: it can be sent by mail,
 and opens without a network.
 """
 import os
@@ -76,7 +76,8 @@ def levels_list(vector):
     short = [r for r in vector.results.values() if len(r.levels) <= LISTED]
     if not short:
         return ""
-    rows = [[pictures.label(r), "  ".join(words.number(float(x), 6) for x in r.levels)] for r in short]
+    rows = [[pictures.label(r), "  ".join(words.number(float(x), 6) for x in r.levels)]
+            for r in short]
     return details(f"Levels of results with up to {LISTED}",
                    table("Levels, ascending.", ["result", "levels"], rows))
 

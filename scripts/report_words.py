@@ -71,8 +71,8 @@ def notices(results):
         yield ("results.json of this run is not beside the result file: times of phases, memory, "
                "hosts and the history of Lloyd steps are missing here.")
     if not results.has_codes:
-        yield ("Of the run there is no result file (--output none): there are figures and levels, and no "
-               "histogram, codes or error counts to draw.")
+        yield ("Of the run there is no result file (--output none): there are figures and levels, "
+               "and no histogram, codes or error counts to draw.")
 
 
 def smallest_error(results):
@@ -82,11 +82,11 @@ def smallest_error(results):
                                                        r.attributes["bits_per_value"]))
     a = best.attributes
     if a["mse"] == 0:
-        return (f"No error at all: {pictures.label(best)}, {words.number(a['bits_per_value'])} bits a "
-                "value.")
+        return (f"No error at all: {pictures.label(best)}, {words.number(a['bits_per_value'])} "
+                "bits a value.")
     return (f"Smallest error: {pictures.label(best)}, SQNR {a['sqnr_db']:.2f} dB at "
-            f"{words.number(a['bits_per_value'])} bits a value, {words.number(a['compression_ratio'], 3)} times "
-            f"smaller than {vector.dtype}.")
+            f"{words.number(a['bits_per_value'])} bits a value, "
+            f"{words.number(a['compression_ratio'], 3)} times smaller than {vector.dtype}.")
 
 
 def summary(results):
@@ -100,7 +100,8 @@ def summary(results):
     if "total" in times:
         ranks = words.count(results.run["ranks"], "rank")
         threads = words.count(results.run["threads_per_rank"], "thread")
-        yield f"{words.number(times['total'], 3)} s on {ranks} of {threads}, {results.run['device']}."
+        yield (f"{words.number(times['total'], 3)} s on {ranks} of {threads}, "
+               f"{results.run['device']}.")
 
 
 # ---- All vectors together ----
@@ -139,7 +140,9 @@ def above_least(result):
     """5e-05 % above the least that any 8 levels can have; 49 times the least ..."""
     gap = result.attributes["optimality_gap"]
     least = f"the least that any {2**result.num_bits} levels can have"
-    return f"{words.percent(gap)} above {least}" if gap < 1 else f"{words.number(1 + gap, 3)} times {least}"
+    if gap < 1:
+        return f"{words.percent(gap)} above {least}"
+    return f"{words.number(1 + gap, 3)} times {least}"
 
 
 def proven_best(best, found):
@@ -170,11 +173,11 @@ def certificate(approach, found, results):
         said.append(worst_case(worst, len(known) == 1, results))
     unbounded, unknown = sum(map(math.isinf, gaps)), sum(map(math.isnan, gaps))
     if unbounded:
-        said.append(f"for {words.count(unbounded, 'result')} the bound is 0: other levels may have no "
-                    "error at all")
+        said.append(f"for {words.count(unbounded, 'result')} the bound is 0: other levels may "
+                    "have no error at all")
     if unknown:
-        said.append(f"nothing is proven of {words.count(unknown, 'result')}: the levels were found on a "
-                    "sample")
+        said.append(f"nothing is proven of {words.count(unknown, 'result')}: the levels were found "
+                    "on a sample")
     return f"{approach}: {'; '.join(said)}."
 
 
@@ -190,8 +193,8 @@ def certificates(results):
 # ---- Audits ----
 
 def cost(result):
-    """By how much of it a codebook's squared error is above the least, at least and at most: the best
-    levels found and the bound enclose the least."""
+    """By how much of it a codebook's squared error is above the least, at least and at most: the
+    best levels found and the bound enclose the least."""
     most = pictures_run.excess(result)
     free = result.vector.results.get(f"non-uniform_{result.num_bits}bit")
     if free is None or not free.attributes["mse"] > 0:
@@ -219,7 +222,8 @@ def audit_of_one(result):
     scale, k = result.attributes.get("scale", math.nan), len(result.levels)
     has = "" if k == 2**result.num_bits else f"; it has {words.count(k, 'level')}"
     mirrored = ", mirrored" if scale < 0 else ""
-    stretched = f"; its best scale is {words.number(scale, 5)}{mirrored}" if math.isfinite(scale) else ""
+    known = math.isfinite(scale)
+    stretched = f"; its best scale is {words.number(scale, 5)}{mirrored}" if known else ""
     return f"{result.vector.name}: {result.approach} {cost_words(result)}{has}{stretched}."
 
 
@@ -233,12 +237,12 @@ def audit_of_many(approach, found):
     elif known:
         middle = statistics.median(cost(r)[1] for r in known)
         worst = max(known, key=lambda r: cost(r)[1])
-        said = [f"{words.percent(middle)} more squared error than the best {2**worst.num_bits} levels in "
-                f"the median of {words.count(len(known), 'vector')}",
+        said = [f"{words.percent(middle)} more squared error than the best {2**worst.num_bits} "
+                f"levels in the median of {words.count(len(known), 'vector')}",
                 f"worst on {worst.vector.name}, where it {cost_words(worst)}"]
     if others:
-        said.append(f"on {words.count(others, 'vector')} the best levels may have no error, or nothing "
-                    "was proven")
+        said.append(f"on {words.count(others, 'vector')} the best levels may have no error, or "
+                    "nothing was proven")
     return f"{approach}: {'; '.join(said)}."
 
 

@@ -246,7 +246,7 @@ class Run(Plots):
 
     def test_names_are_taken_for_formulas_or_warned_of(self):
         with h5py.File(self.path("in.h5"), "w") as f:
-            for name in ("$x_1$", "$", "日本/μ", "a/" + 200 * "b", "100%\n"):
+            for name in ("$\\frac$", "$", "日本/μ", "a/" + 200 * "b", "100%\n"):
                 f[name] = np.arange(9.0)
         self.quantize(self.path("in.h5"), "--approach", "uniform", "--num_bits", "2")
         self.draw("--most", "1")

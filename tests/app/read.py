@@ -51,7 +51,8 @@ class Read(harness.Case):
     def test_a_vector_comes_back_otherwise(self):
         vectors.write_hdf5(self.path("in.h5"))
         vectors.write_bfloat16(self.path("bf.safetensors"))
-        for args, bits in ((["in.h5", "--nonfinite", "keep"], (3, 5)), (["bf.safetensors"], (1, 8))):
+        for args, bits in ((["in.h5", "--nonfinite", "keep"], (3, 5)),
+                           (["bf.safetensors"], (1, 8))):
             source = self.path(args[0])
             folder = self.quantized(source, *args[1:], "--approach", "easyquant",
                                     "--num_bits", ",".join(map(str, bits)))
@@ -65,7 +66,8 @@ class Read(harness.Case):
         result = read_quantopt.open_results(folder).vectors["field"].results["easyquant_3bit"]
         self.assertGreater(result.outlier_index.size, 100)
         whole = result.decode()
-        for first, last in ((0, 23), (0, 1), (5, 9), (22, 23), (7, 7), (9, 5), (-3, None), (20, 99)):
+        for first, last in ((0, 23), (0, 1), (5, 9), (22, 23), (7, 7), (9, 5), (-3, None),
+                            (20, 99)):
             np.testing.assert_array_equal(result[first:last], whole[first:last])
         part, read_quantopt.PART = read_quantopt.PART, 64  # decoding in many parts
         try:
