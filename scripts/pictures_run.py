@@ -288,8 +288,9 @@ def codebooks_caption(codebooks):
     costs = [f"{row[0].approach} {words.percent(row[2] / 100)}" for row in codebooks
              if row[0].num_bits == bits]
     several = max(row[4] for row in codebooks) > 1
+    of_many = " (median of the vectors)" if several else ""
     return (f"With its best scale a codebook's mean squared error is above the least that "
-            f"{2 ** bits} levels can have on these values{' (median of the vectors)' if several else ''} by: "
+            f"{2 ** bits} levels can have on these values{of_many} by: "
             f"{words.joined(costs, 12)}.")
 
 

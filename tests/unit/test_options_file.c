@@ -585,8 +585,8 @@ static void test_a_shipped_configuration_that_is_refused(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "small",           "large_all",      "every_width",     "lloyd",
-        "weights_4bit",    "weights_widths", "field_easyquant", "field_larger_than_memory",
+        "small",           "large_all",       "every_width",     "lloyd",
+        "weights_4bit",    "weights_widths",  "field_easyquant", "field_larger_than_memory",
         "restore_weights", "audit_codebooks",
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
