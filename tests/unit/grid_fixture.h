@@ -90,4 +90,22 @@ static inline double *new_nasty(int kind, int n)
 
 enum { NASTY = 4, NASTY_N = 1000 };
 
+/* x[n] that stand for the normal distribution: quantiles at the middles of n equal parts. */
+static inline double *new_ideal_normals(int n)
+{
+    double *x = new_array(n, sizeof *x);
+    for (int i = 0; i < n; i++) {
+        double p = (i + 0.5) / n, lo = -9, hi = 9;
+        for (int j = 0; j < 50; j++) {
+            double middle = 0.5 * (lo + hi);
+            if (0.5 * erfc(-middle / sqrt(2)) < p)
+                lo = middle;
+            else
+                hi = middle;
+        }
+        x[i] = 0.5 * (lo + hi);
+    }
+    return x;
+}
+
 #endif

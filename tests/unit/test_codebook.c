@@ -301,24 +301,6 @@ static void test_fine_scan_finds_a_better_scale(void **state)
     }
 }
 
-/* x[n] that stand for the normal distribution: quantiles at the middles of n equal parts. */
-static double *new_ideal_normals(int n)
-{
-    double *x = new_array(n, sizeof *x);
-    for (int i = 0; i < n; i++) {
-        double p = (i + 0.5) / n, lo = -9, hi = 9;
-        for (int j = 0; j < 50; j++) {
-            double middle = 0.5 * (lo + hi);
-            if (0.5 * erfc(-middle / sqrt(2)) < p)
-                lo = middle;
-            else
-                hi = middle;
-        }
-        x[i] = 0.5 * (lo + hi);
-    }
-    return x;
-}
-
 /* The best levels for a distribution are best with the scale 1. */
 static void test_max_levels_want_another_scale(void **state)
 {

@@ -158,24 +158,6 @@ static void test_heavy_point_hides_the_rest(void **state)
     }
 }
 
-/* x[n] that stand for the normal distribution: quantiles at the middles of n equal parts. */
-static double *new_ideal_normals(int n)
-{
-    double *x = new_array(n, sizeof *x);
-    for (int i = 0; i < n; i++) {
-        double p = (i + 0.5) / n, lo = -9, hi = 9;
-        for (int j = 0; j < 50; j++) {
-            double middle = 0.5 * (lo + hi);
-            if (0.5 * erfc(-middle / sqrt(2)) < p)
-                lo = middle;
-            else
-                hi = middle;
-        }
-        x[i] = 0.5 * (lo + hi);
-    }
-    return x;
-}
-
 /* Max 1960, table 2: the best equal steps for N(0,1). */
 static void test_normal_step_is_not_that_of_max(void **state)
 {
