@@ -66,8 +66,8 @@ rm -f "$out/small/small.npy" "$out/large/large.npy"
 
 say "Drawing, and a page of each run"
 for name in small large weights; do
-    "$python" scripts/plot_results.py "$out/$name"
-    "$python" scripts/report.py "$out/$name"
+    "$python" scripts/plot_results.py "$out/$name" --most 3
+    "$python" scripts/report.py "$out/$name" --most 3
 done
 
 say "Done: everything was written, read back, checked from outside and restored"
