@@ -87,7 +87,7 @@ export OMP_WAIT_POLICY=passive
 say "Looking at the scripts"
 shellcheck -x scripts/*.sh slurm/*.sh slurm/*.sbatch .ci/run || step_failed "shellcheck"
 
-slow='resume|streaming|packed|published|optimal|reproducible|memory|kill_random|output_faults|fault_walk|tricky|usage|text_outputs_Screen|device_Equal|device_Failing|bundle|gpu_check|audit_Audit|compare|configs|plots|read|report'
+slow='resume|streaming|packed|published|optimal|reproducible|memory|kill_random|output_faults|fault_walk|tricky|usage|text_outputs_Screen|device_Equal|device_Failing|device_Placed|bench|bundle|checker|gpu_check|audit_Audit|compare|configs|plots|read|report'
 
 if build gcc -DCMAKE_C_COMPILER=gcc -DCMAKE_BUILD_TYPE=Release; then
     check gcc
