@@ -289,7 +289,7 @@ def draw_vector_curves(left, right, rows):
     left.set_ylabel("L2 norm of the error / n, units of the vector")
     right.set_ylabel("solve + encode")
     show_seconds(right, "y")
-    right.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    pictures.legend_beside(right)
 
 
 # ---- Many vectors ----

@@ -237,6 +237,11 @@ def legend_row(axes, handles, labels, columns=4):
     axes.legend(handles, labels, loc="center left", ncol=columns, borderaxespad=0)
 
 
+def legend_beside(axes):
+    """A legend to the right of its axes, where it covers nothing."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
 def density_axes(axes, tallest, least):
     """A logarithmic axis where the small would not be seen beside the tall; returns its floor, for
     there an empty bin has no bottom."""

@@ -204,7 +204,7 @@ def draw_rate_axes(axes, lines):
         axes.set_xlabel("stored bits a value (codes, levels, outliers), log scale")
     axes.set_ylabel("SQNR, dB")
     axes.grid(color=pictures.GRID)
-    axes.legend(loc="best")
+    pictures.legend_beside(axes)
 
 
 def at_equal_bytes(lines, one="easyquant", other="non-uniform"):

@@ -147,7 +147,7 @@ def draw(runs, folder, formats):
         axes = figure.add_subplot(grid[i // columns, i % columns])
         draw_series(axes, series)
         if i == columns - 1:
-            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+            pictures.legend_beside(axes)
     if len(found) > len(shown):
         pictures.heading(figure, f"{len(shown)} of {len(found)} series; scaling.csv has all")
     return pictures.save(figure, "scaling", HEADER,
