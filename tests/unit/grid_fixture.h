@@ -2,6 +2,7 @@
 #ifndef QO_TESTS_GRID_FIXTURE_H
 #define QO_TESTS_GRID_FIXTURE_H
 
+#include "fault.h"
 #include "solve_fixture.h"
 #include "solver.h"
 
@@ -106,6 +107,25 @@ static inline double *new_ideal_normals(int n)
         x[i] = 0.5 * (lo + hi);
     }
     return x;
+}
+
+/* Each allocation of a solve fails in turn, until a run has more than `fewest` of them and ends
+ * well; leaks are the sanitizer's to find. */
+static inline void check_failed_allocations(const struct problem *problem, int fewest)
+{
+    enum status status = QO_NO_MEMORY;
+    for (int n = 1; status != QO_OK; n++) {
+        char text[16];
+        struct solution solution;
+        (void)snprintf(text, sizeof text, "%d", n);
+        setenv("QUANTOPT_FAULT", text, 1);
+        fault_setup(0);
+        status = solver_find("optimal", problem)->solve(problem, &solution);
+        assert_true(status == QO_OK ? n > fewest : status == QO_NO_MEMORY);
+        solution_clear(&solution);
+    }
+    unsetenv("QUANTOPT_FAULT");
+    fault_setup(0);
 }
 
 #endif

@@ -8,7 +8,6 @@
 
 #include <float.h>
 
-#include "fault.h"
 #include "grid_fixture.h"
 #include "grid_search.h"
 
@@ -530,19 +529,7 @@ static void test_failed_allocation_leaks(void **state)
     assert_true(codebook_find("nf4", &book));
     struct histogram histogram = new_histogram(ELEMENT_F64, x, 50);
     struct problem problem = book_problem(&histogram, x, 50, &book);
-    enum status status = QO_NO_MEMORY;
-    for (int n = 1; status != QO_OK; n++) {
-        char text[16];
-        struct solution solution;
-        (void)snprintf(text, sizeof text, "%d", n);
-        setenv("QUANTOPT_FAULT", text, 1);
-        fault_setup(0);
-        status = solver_find("optimal", &problem)->solve(&problem, &solution);
-        assert_true(status == QO_OK ? n > 10 : status == QO_NO_MEMORY);
-        solution_clear(&solution);
-    }
-    unsetenv("QUANTOPT_FAULT");
-    fault_setup(0);
+    check_failed_allocations(&problem, 10);
     histogram_clear(&histogram);
     free(x);
 }

@@ -5,7 +5,6 @@
  */
 #include <float.h>
 
-#include "fault.h"
 #include "grid_fixture.h"
 
 /* The error of the least squares fit of x by a + s * q, a being 0 unless it is free. */
@@ -364,19 +363,7 @@ static void test_failed_allocation_leaks(void **state)
         if (kind == LEVELS_FREE)
             continue;
         struct problem problem = problem_of(&histogram, x, 50, 3, kind);
-        enum status status = QO_NO_MEMORY;
-        for (int n = 1; status != QO_OK; n++) {
-            char text[16];
-            struct solution solution;
-            (void)snprintf(text, sizeof text, "%d", n);
-            setenv("QUANTOPT_FAULT", text, 1);
-            fault_setup(0);
-            status = solver_find("optimal", &problem)->solve(&problem, &solution);
-            assert_true(status == QO_OK ? n > 5 : status == QO_NO_MEMORY);
-            solution_clear(&solution);
-        }
-        unsetenv("QUANTOPT_FAULT");
-        fault_setup(0);
+        check_failed_allocations(&problem, 5);
     }
     histogram_clear(&histogram);
     free(x);
