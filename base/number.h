@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef QO_APP_NUMBER_H
-#define QO_APP_NUMBER_H
+#ifndef QO_BASE_NUMBER_H
+#define QO_BASE_NUMBER_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef QO_APP_CODEBOOK_FILE_H
-#define QO_APP_CODEBOOK_FILE_H
+#ifndef QO_IO_CODEBOOK_FILE_H
+#define QO_IO_CODEBOOK_FILE_H
 
 #include "codebook.h"
 #include "status.h"

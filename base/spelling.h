@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef QO_APP_SPELLING_H
-#define QO_APP_SPELLING_H
+#ifndef QO_BASE_SPELLING_H
+#define QO_BASE_SPELLING_H
 
 #include <stdint.h>
 
