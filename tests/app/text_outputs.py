@@ -273,6 +273,18 @@ class Files(harness.Case):
 
 
 class Screen(harness.Case):
+    def test_the_readme_shows_what_no_run_says(self):
+        """All but the last column, the time, of each command with its output there."""
+        page = harness.read_text(os.path.join(harness.TOP, "README.md"))
+        shown = re.findall(r"^    \$ .*quantopt_mpi (.*)\n((?:    .*\n)+)", page, re.M)
+        self.assertEqual(len(shown), 2)
+        for command, table in shown:
+            args = [os.path.join(harness.TOP, arg) if arg.startswith("data/") else arg
+                    for arg in command.split()]
+            run = self.good([*args, "--save_dir", self.dir], 2)
+            rows = [[line.split()[:-1] for line in text.splitlines()] for text in (table, run.out)]
+            self.assertEqual(*rows)
+
     def test_stdout_carries_the_log(self):
         result = self.good(["--approach", "all", "--num_bits", "2,3", "--save_dir", self.dir], 2)
         for approach in TITLES:
